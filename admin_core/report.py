@@ -101,7 +101,7 @@ class OutputChange(Section):
     standard_error: list[float] | None
     """Of D_i, over draws of the perturbation; none for a single draw."""
     slope: float | None
-    """Of log D_i over log i, by least squares over the deeper half of the depths; none below four
+    """Of log D_i over log i, by least squares from the second sub-layer on; none below four
     depths."""
     law: Law | None
     """The growth that the slope stands for."""

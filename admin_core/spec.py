@@ -53,7 +53,7 @@ def _refuse(path: tuple[str, ...], value: object, kind: str, message: str) -> Va
         [
             InitErrorDetails(
                 # Braces would be read as a template.
-                type=PydanticCustomError(kind, "{message}", {"message": message}),  # type: ignore[arg-type]
+                type=PydanticCustomError(kind, "{message}", {"message": message}),
                 loc=path,
                 input=value,
             )

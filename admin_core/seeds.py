@@ -1,0 +1,33 @@
+"""Randomness that depends on a seed and a purpose, and on nothing else.
+
+A stream of its own for each purpose (the weights at a path, the data, a perturbation) means that
+drawing more of one never shifts another. Streams live on the CPU, so that a seed means the same
+numbers on every device.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """A 63-bit seed that both arguments decide."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def stream(seed: int, purpose: str) -> torch.Generator:
+    """A fresh stream of random numbers for `purpose`."""
+    return torch.Generator().manual_seed(derived_seed(seed, purpose))
+
+
+@contextmanager
+def ambient(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
+    """Within the block, dropout on `device` draws from a stream of its own; the process's own
+    random state is untouched."""
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(derived_seed(seed, purpose))
+        yield

@@ -1,0 +1,1 @@
+"""A short run: optimizers, schedules, the loop."""
