@@ -1,0 +1,188 @@
+"""The command line: `trimtab serve`, `trimtab diagnose`, `trimtab gate`.
+
+Exit codes: 0 done or stable, 1 a failing verdict, 2 wrong use or bad input, 3 the service failed.
+Each command imports what it needs when it runs, so that `--help` is quick.
+"""
+
+import sys
+import traceback
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from admin_core.spec import DiagnosisSpec
+    from worker.settings import Settings
+
+app = typer.Typer(
+    help="Says whether a Transformer will train, why not, and by which measurements.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Exit(IntEnum):
+    OK = 0
+    FAILING_VERDICT = 1
+    BAD_INPUT = 2
+    SERVICE_FAILED = 3
+
+
+class FailOn(StrEnum):
+    """The mildest outcome that fails."""
+
+    AT_RISK = "at_risk"
+    UNSTABLE = "unstable"
+
+
+SpecFile = Annotated[
+    str, typer.Argument(metavar="FILE|-", help="A request as JSON; - reads standard input.")
+]
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="A loopback address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 for any free one.")] = 8000,
+) -> None:
+    """Run the service, with its worker and broker, until Ctrl-C."""
+    settings = _settings()
+
+    from app.serve import ServeError
+    from app.serve import serve as serve_until_stopped
+
+    def announce(url: str) -> None:
+        typer.echo(f"Trimtab listens on {url}; try {url}/docs. Its state is in {settings.home}.")
+        sys.stdout.flush()
+
+    try:
+        serve_until_stopped(settings, host=host, port=port, announce=announce)
+    except ServeError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+
+
+@app.command()
+def diagnose(
+    file: SpecFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Diagnose a model in this process, without a server."""
+    spec = _read_spec(file)
+    settings = _settings()
+
+    from admin_core.errors import AdminCoreError, InvalidSpecError
+    from admin_core.report import Outcome
+    from admin_core.size import check_limits
+    from app.terminal import print_report, progress_bar
+    from worker.openmp import wait_without_spinning
+
+    wait_without_spinning()
+    try:
+        check_limits(spec, settings.limits)
+        with progress_bar() as on_progress:
+            from admin_core.diagnosis import diagnose_spec
+
+            report = diagnose_spec(spec, device=settings.device, on_progress=on_progress)
+    except InvalidSpecError as error:
+        _leave(Exit.BAD_INPUT, str(error))
+    except AdminCoreError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        print_report(report)
+    if report.verdict is not None and report.verdict.outcome is Outcome.UNSTABLE:
+        sys.exit(Exit.FAILING_VERDICT)
+
+
+@app.command()
+def gate(
+    file: SpecFile,
+    url: Annotated[str, typer.Option(help="Of the service.")] = "http://127.0.0.1:8000",
+    fail_on: Annotated[FailOn, typer.Option(help="The mildest outcome that fails.")] = (
+        FailOn.UNSTABLE
+    ),
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for the verdict, all told.")
+    ] = 600.0,
+) -> None:
+    """Ask a running service for a verdict, as CI does."""
+    spec = _read_spec(file)
+
+    from app.client import ServiceError, ask_gate
+
+    try:
+        status, answer = ask_gate(url, spec, fail_on=fail_on, wait_seconds=wait)
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if status == 200:
+        typer.echo(f"{answer['outcome']}: passes ({url.rstrip('/')}{answer['links']['diagnosis']})")
+        return
+    detail = answer.get("detail") or answer.get("title") or f"status {status}"
+    if status == 409:
+        typer.echo(f"{answer['outcome']}: fails. {detail}")
+        sys.exit(Exit.FAILING_VERDICT)
+    bad_input = status in (400, 413, 415, 422)
+    _leave(Exit.BAD_INPUT if bad_input else Exit.SERVICE_FAILED, detail)
+
+
+def main() -> None:
+    try:
+        app()
+    except Exception:
+        # Python's own exit code for this is that of a failing verdict.
+        traceback.print_exc()
+        sys.exit(Exit.SERVICE_FAILED)
+
+
+def _read_spec(file: str) -> "DiagnosisSpec":
+    """The request in a file, checked; leaves the program if it is none."""
+    from pydantic import ValidationError
+    from pydantic_core import from_json
+
+    from admin_core.spec import DiagnosisSpec
+    from app.field_errors import field_errors
+
+    name = "standard input" if file == "-" else file
+    try:
+        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        _leave(Exit.BAD_INPUT, f"{name} cannot be read: {error.strerror}.")
+    try:
+        body = from_json(text)
+    except ValueError as error:
+        _leave(Exit.BAD_INPUT, f"{name} cannot be read as JSON: {error}.")
+    try:
+        return DiagnosisSpec.model_validate(body)
+    except ValidationError as error:
+        found = field_errors(error.errors(), body)
+        lines = [f"{entry.field or 'the whole'}: {entry.message}" for entry in found]
+        if isinstance(body, dict) and "model" not in body:
+            lines.append(
+                'A request was expected: {"model": {"kind": "transformer", ...}}, with training, '
+                "data and seed beside model if wanted."
+            )
+        _leave(Exit.BAD_INPUT, "\n  ".join([f"{name} is no valid request.", *lines]))
+
+
+def _settings() -> "Settings":
+    from pydantic import ValidationError
+
+    from worker.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"TRIMTAB_{'_'.join(map(str, entry['loc'])).upper()}: {entry['msg']}"
+            for entry in error.errors()
+        ]
+        _leave(Exit.BAD_INPUT, "\n  ".join(["The settings are wrong.", *lines]))
+
+
+def _leave(code: Exit, message: str) -> NoReturn:
+    typer.echo(f"trimtab: {message}", err=True)
+    sys.exit(code)

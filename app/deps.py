@@ -1,0 +1,42 @@
+"""What the routes are given."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from app.waiting import Waiting
+from worker.queue import Queue
+from worker.settings import Settings
+from worker.store import Store
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _store(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store
+
+
+def _queue(request: Request) -> Queue:
+    queue: Queue = request.app.state.queue
+    return queue
+
+
+def _waiting(request: Request) -> Waiting:
+    waiting: Waiting = request.app.state.waiting
+    return waiting
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+StoreDep = Annotated[Store, Depends(_store)]
+QueueDep = Annotated[Queue, Depends(_queue)]
+WaitingDep = Annotated[Waiting, Depends(_waiting)]
+Wait = Annotated[
+    float,
+    Query(
+        ge=0, le=300, allow_inf_nan=False, description="Seconds to wait for the job to be finished."
+    ),
+]

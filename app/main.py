@@ -1,0 +1,28 @@
+"""The HTTP API."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app.problems import add_problems
+from app.routes import diagnoses, gate, health, presets
+from app.waiting import Waiting
+from worker.queue import Queue
+from worker.settings import Settings
+from worker.store import Store
+
+
+def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
+    app = FastAPI(
+        title="Trimtab",
+        version=version("trimtab"),
+        description="Says whether a Transformer will train, why not, and by which measurements.",
+    )
+    app.state.settings = settings
+    app.state.store = store
+    app.state.queue = queue
+    app.state.waiting = Waiting(store)
+    add_problems(app)
+    for router in (diagnoses.router, gate.router, presets.router, health.router):
+        app.include_router(router)
+    return app

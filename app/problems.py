@@ -1,0 +1,158 @@
+"""RFC 9457 problem details: the one place where errors meet HTTP."""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from admin_core.errors import AdminCoreError
+from app.field_errors import field_errors, summary
+from worker.jobs import IdempotencyKeyReusedError
+from worker.problem import INVALID_REQUEST, UNEXPECTED, FieldError, Kind, Problem, problem_of
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+NOT_FOUND = Kind("not-found", HTTPStatus.NOT_FOUND, "There is no such thing")
+GATE_FAILED = Kind("gate-failed", HTTPStatus.CONFLICT, "The verdict fails the gate")
+NO_VERDICT = Kind("no-verdict", HTTPStatus.FAILED_DEPENDENCY, "There is no verdict to judge")
+UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis is not finished")
+NOT_READY = Kind("not-ready", HTTPStatus.SERVICE_UNAVAILABLE, "The service is not ready")
+TOO_LARGE = Kind(
+    "body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is above the limit"
+)
+NOT_JSON = Kind("not-json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON")
+MALFORMED_JSON = Kind("malformed-json", HTTPStatus.BAD_REQUEST, "The body is not JSON")
+KEY_REUSED = Kind(
+    "idempotency-key-reused",
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    "The idempotency key stands for another request",
+)
+
+
+class ProblemError(HTTPException):
+    """A refusal that is already in the words of the answer.
+
+    An HTTPException, because FastAPI lets no other pass while it reads a body.
+    """
+
+    def __init__(self, problem: Problem, headers: dict[str, str] | None = None) -> None:
+        super().__init__(problem.status, problem.detail, headers)
+        self.problem = problem
+
+
+class ProblemResponse(JSONResponse):
+    media_type = MEDIA_TYPE
+
+    def __init__(self, problem: Problem, headers: dict[str, str] | None = None) -> None:
+        super().__init__(problem.as_json(), problem.status, headers)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For `responses=` of a route that may answer with these problems."""
+    return {status: {"model": Problem} for status in statuses}
+
+
+def add_problems(app: FastAPI) -> None:
+    """Let every error leave `app` as a problem, in its answers and in its OpenAPI document."""
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(AdminCoreError, _core_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(IdempotencyKeyReusedError, _key_reused)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _with_problems(
+                get_openapi(
+                    title=app.title,
+                    version=app.version,
+                    description=app.description,
+                    routes=app.routes,
+                )
+            )
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+async def _problem(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, ProblemError)
+    return ProblemResponse(error.problem, dict(error.headers or {}))
+
+
+async def _core_error(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, AdminCoreError)
+    return ProblemResponse(problem_of(error))
+
+
+async def _invalid_request(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)
+    # "body" is where almost all fields are; the other places have names of their own.
+    shortened = [entry | {"loc": entry["loc"][1:]} for entry in error.errors()]
+    in_body = any(entry["loc"][0] == "body" for entry in error.errors())
+    body = error.body if in_body else _parameters(shortened)
+    errors = field_errors(shortened, body)
+    return ProblemResponse(INVALID_REQUEST.problem(summary(errors), errors=errors))
+
+
+def _parameters(errors: list[dict[str, Any]]) -> dict[str, None]:
+    return {str(step): None for entry in errors for step in entry["loc"]}
+
+
+async def _key_reused(_: Request, __: Exception) -> ProblemResponse:
+    return ProblemResponse(
+        KEY_REUSED.problem(
+            "This Idempotency-Key came before, with another body. Send the same body again, or "
+            "choose a new key.",
+            errors=[
+                FieldError(
+                    field="Idempotency-Key",
+                    message="Stands for another body",
+                    type="idempotency_key_reused",
+                )
+            ],
+        )
+    )
+
+
+async def _http_error(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    kind = Kind(re.sub(r"[^a-z]+", "-", status.phrase.lower()), status, status.phrase)
+    headers = dict(error.headers) if error.headers else None
+    return ProblemResponse(kind.problem(_DETAILS.get(status)), headers)
+
+
+_DETAILS = {
+    HTTPStatus.NOT_FOUND: "Nothing is served here; /docs lists what is.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "The Allow header names the methods of this address.",
+}
+
+
+async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
+    # The error's own words may hold what is nobody's business.
+    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+    return ProblemResponse(UNEXPECTED.problem())
+
+
+def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """`document`, in which every error has the problem's media type and schema."""
+    schemas = document["components"]["schemas"]
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    reference = {"$ref": "#/components/schemas/Problem"}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    response["content"] = {MEDIA_TYPE: {"schema": reference}}
+    return document

@@ -1,0 +1,173 @@
+"""`trimtab serve`: the whole service on one machine, started and ended in order.
+
+lock ▸ port ▸ database ▸ broker ▸ dispatcher ▸ worker ▸ HTTP     and back
+"""
+
+import fcntl
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from app.embedded import BrokerError, EmbeddedBroker
+from app.main import create_app
+from app.supervisor import WorkerSupervisor
+from worker import logs
+from worker.dispatcher import Dispatcher
+from worker.queue import Queue
+from worker.settings import Settings
+from worker.store import Store
+
+log = structlog.get_logger(__name__)
+
+
+class ServeError(Exception):
+    """The service cannot start; the message says what to do."""
+
+
+class _Server(uvicorn.Server):
+    """Ends waiting requests at once when told to stop, as they would hold up the end."""
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._on_exit()
+        super().handle_exit(sig, frame)
+
+
+def serve(settings: Settings, *, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Run the service until SIGINT or SIGTERM; leaves no process behind.
+
+    Args:
+        host: a loopback address; others are refused, as there are no keys yet.
+        port: 0 for any free port.
+        announce: told the URL once the service listens.
+
+    Raises:
+        ServeError: another service has the home folder or the port, or there is no broker.
+    """
+    _refuse_open_address(host)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    logs.configure(settings, "serve")
+    with ExitStack() as running:
+        running.enter_context(_interruptible())
+        running.enter_context(_locked(settings.home))
+        listener = running.enter_context(_listening(host, port))
+        store = Store(settings.database_url)
+        running.callback(store.close)
+        store.migrate()
+        if settings.broker_url is None:
+            settings = settings.model_copy(update={"broker_url": _start_broker(settings, running)})
+        queue = Queue(settings)
+        running.callback(queue.close)
+        dispatcher = Dispatcher(store, queue)
+        running.callback(dispatcher.stop)
+        dispatcher.start()
+        supervisor = WorkerSupervisor(store, settings)
+        running.callback(supervisor.stop)
+        supervisor.start()
+        app = create_app(settings, store, queue)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            timeout_graceful_shutdown=int(settings.shutdown_seconds),
+            server_header=False,
+        )
+        announce(_url(listener))
+        _Server(config, on_exit=app.state.waiting.close).run(sockets=[listener])
+
+
+def _refuse_open_address(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ServeError(
+            f"{host} can be reached by others, and there are no keys yet to tell them apart. "
+            "Listen on 127.0.0.1, and let a proxy that checks its users stand before it."
+        )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program as Ctrl-C does; none of them cuts the end short."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(*_: object) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    def hang_up(*_: object) -> None:
+        # The HTTP server knows how to end on this one.
+        signal.raise_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    signal.signal(signal.SIGHUP, hang_up)
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.info("stopped")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold the home folder; the lock goes with the process, however it ends."""
+    with (home / "serve.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise ServeError(
+                f"Another trimtab serve (process {lock.read().strip() or 'unknown'}) has "
+                f"{home}. Stop it, or set TRIMTAB_HOME to another folder."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            # Requests that come before the service is up wait here.
+            listener.listen(128)
+        except OSError as error:
+            raise ServeError(
+                f"Cannot listen on {host}:{port} ({error.strerror}). Choose another port with "
+                "--port, or 0 for any free one."
+            ) from None
+        yield listener
+
+
+def _start_broker(settings: Settings, running: ExitStack) -> str:
+    try:
+        broker = EmbeddedBroker(settings.home)
+        running.callback(broker.stop)
+        broker.start()
+    except BrokerError as error:
+        raise ServeError(str(error)) from None
+    return broker.url
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

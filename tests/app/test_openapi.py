@@ -1,0 +1,47 @@
+import pytest
+
+from tests.service import SMALL, Service
+
+
+def test_every_error_is_documented_as_a_problem(service: Service) -> None:
+    document = service.http.get("/openapi.json").json()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    errors = [
+        response["content"]
+        for path in document["paths"].values()
+        for operation in path.values()
+        for status, response in operation["responses"].items()
+        if status >= "400"
+    ]
+    assert errors
+    reference = {"$ref": "#/components/schemas/Problem"}
+    assert all(e == {"application/problem+json": {"schema": reference}} for e in errors)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("post", "/v1/diagnoses", {"200", "202", "400", "413", "415", "422", "500"}),
+        ("get", "/v1/diagnoses/{job_id}", {"200", "304", "404", "422", "500"}),
+        (
+            "post",
+            "/v1/gate",
+            {"200", "400", "409", "413", "415", "422", "424", "500", "503"},
+        ),
+    ],
+)
+def test_every_status_is_documented(
+    service: Service, method: str, path: str, statuses: set[str]
+) -> None:
+    document = service.http.get("/openapi.json").json()
+    assert set(document["paths"][path][method]["responses"]) == statuses
+
+
+def test_a_job_has_exactly_the_documented_members(service: Service) -> None:
+    document = service.http.get("/openapi.json").json()
+    documented = document["components"]["schemas"]["JobView"]["properties"]
+    assert service.diagnose(SMALL).keys() == documented.keys()
+
+
+def test_the_pages_for_people_are_there(service: Service) -> None:
+    assert service.http.get("/docs").status_code == 200

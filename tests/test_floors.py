@@ -1,0 +1,49 @@
+"""Three floors, and nothing imports upwards."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+SERVICE_LIBRARIES = {"fastapi", "starlette", "uvicorn", "celery", "kombu", "redis", "sqlalchemy"}
+
+
+def loaded_by(statement: str, libraries: set[str]) -> set[str]:
+    program = f"{statement}; import sys; print(*{libraries!r} & set(sys.modules))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(run.stdout.split())
+
+
+def test_the_core_loads_no_web_queue_or_database_library() -> None:
+    assert loaded_by("import admin_core.diagnosis", {*SERVICE_LIBRARIES, "app", "worker"}) == set()
+
+
+def test_the_words_of_the_core_load_no_torch() -> None:
+    statement = "from admin_core import errors, progress, report, size, spec"
+    assert loaded_by(statement, {"torch"}) == set()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import app.cli, app.main, app.serve, app.client",
+        "import worker.jobs, worker.settings, worker.store, worker.queue, worker.dispatcher",
+        "import worker.tasks",
+    ],
+)
+def test_neither_the_face_nor_the_records_load_torch(statement: str) -> None:
+    assert loaded_by(statement, {"torch"}) == set()
+
+
+def test_the_worker_does_not_know_the_face() -> None:
+    assert loaded_by("import worker.tasks, worker.dispatcher, worker.__main__", {"app"}) == set()
+
+
+def test_the_command_line_starts_quickly() -> None:
+    start = time.perf_counter()
+    assert loaded_by("import app, app.cli", {"torch", "celery", "fastapi"}) == set()
+    # Well under a second where nothing else runs.
+    assert time.perf_counter() - start < 2

@@ -1,0 +1,232 @@
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from admin_core.spec import DiagnosisSpec
+from tests.service import SMALL
+from worker import jobs
+from worker.jobs import Claim, Ending, IdempotencyKeyReusedError, Job, State
+from worker.problem import UNEXPECTED
+from worker.store import Store
+
+SPEC = DiagnosisSpec.model_validate(SMALL)
+OTHER_SPEC = SPEC.model_copy(update={"seed": 1})
+REPORT: dict[str, Any] = {"verdict": {"outcome": "stable"}}
+
+
+def submitted(store: Store) -> str:
+    return jobs.submit(store, SPEC)[0]
+
+
+def claimed(store: Store, job_id: str, worker: str = "w1", lease_seconds: float = 60) -> Claim:
+    claim = jobs.claim(store, job_id, worker=worker, lease_seconds=lease_seconds)
+    assert claim is not None
+    return claim
+
+
+def found(store: Store, job_id: str) -> Job:
+    job = jobs.get(store, job_id)
+    assert job is not None
+    return job
+
+
+def endings(store: Store, job_id: str) -> list[str | None]:
+    return [attempt.ending for attempt in found(store, job_id).attempts]
+
+
+class TestSubmit:
+    def test_keeps_the_spec_with_its_defaults(self, store: Store) -> None:
+        job = found(store, submitted(store))
+        assert job.state == State.QUEUED
+        assert DiagnosisSpec.model_validate(job.spec) == SPEC
+        assert job.spec["training"]["warmup_steps"] == 4_000
+
+    def test_the_same_key_and_spec_give_the_same_job(self, store: Store) -> None:
+        first = jobs.submit(store, SPEC, idempotency_key="k")
+        again = jobs.submit(store, SPEC, idempotency_key="k")
+        assert (first[1], again) == (True, (first[0], False))
+
+    def test_the_same_key_with_another_spec_is_refused(self, store: Store) -> None:
+        jobs.submit(store, SPEC, idempotency_key="k")
+        with pytest.raises(IdempotencyKeyReusedError):
+            jobs.submit(store, OTHER_SPEC, idempotency_key="k")
+
+    def test_one_spec_can_be_asked_to_be_one_job(self, store: Store) -> None:
+        first, _ = jobs.submit(store, SPEC, same_spec_once=True)
+        assert jobs.submit(store, SPEC, same_spec_once=True) == (first, False)
+        assert jobs.submit(store, OTHER_SPEC, same_spec_once=True)[1]
+
+    def test_a_failed_job_does_not_stand_for_its_spec(self, store: Store) -> None:
+        first, _ = jobs.submit(store, SPEC, same_spec_once=True)
+        jobs.fail(store, claimed(store, first), UNEXPECTED.problem())
+        assert jobs.submit(store, SPEC, same_spec_once=True)[1]
+
+
+class TestNewest:
+    def test_pages_through_all_jobs_newest_first(self, store: Store) -> None:
+        ids = sorted((submitted(store) for _ in range(5)), reverse=True)
+        first = [job.id for job in jobs.newest(store, limit=3)]
+        rest = [job.id for job in jobs.newest(store, limit=3, before=first[-1])]
+        assert first + rest == ids
+
+    def test_filters_by_state_and_outcome(self, store: Store) -> None:
+        done, _ = submitted(store), submitted(store)
+        jobs.succeed(store, claimed(store, done), REPORT)
+        assert [job.id for job in jobs.newest(store, limit=9, state="succeeded")] == [done]
+        assert [job.id for job in jobs.newest(store, limit=9, outcome="stable")] == [done]
+        assert jobs.newest(store, limit=9, outcome="unstable") == []
+
+
+class TestClaim:
+    def test_a_job_is_claimed_once(self, store: Store) -> None:
+        job_id = submitted(store)
+        assert claimed(store, job_id).number == 1
+        assert jobs.claim(store, job_id, worker="w2", lease_seconds=60) is None
+
+    def test_an_unknown_job_cannot_be_claimed(self, store: Store) -> None:
+        assert jobs.claim(store, "no-such-job", worker="w1", lease_seconds=60) is None
+
+    def test_of_many_processes_that_race_for_a_job_exactly_one_gets_it(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        ids = [submitted(store) for _ in range(25)]
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(4) as pool:
+            won = pool.starmap(_claim_all, [(str(tmp_path), ids, f"w{n}") for n in range(4)])
+        assert sorted(job_id for claims in won for job_id in claims) == sorted(ids)
+
+
+def _claim_all(folder: str, ids: list[str], worker: str) -> list[str]:
+    store = Store(f"sqlite:///{folder}/trimtab.db")
+    won = [i for i in ids if jobs.claim(store, i, worker=worker, lease_seconds=60) is not None]
+    store.close()
+    return won
+
+
+class TestAnAttempt:
+    def test_that_succeeds_leaves_report_and_outcome(self, store: Store) -> None:
+        job_id = submitted(store)
+        assert jobs.succeed(store, claimed(store, job_id), REPORT)
+        job = found(store, job_id)
+        assert (job.state, job.report, job.outcome) == (State.SUCCEEDED, REPORT, "stable")
+        assert job.finished_at is not None
+        assert endings(store, job_id) == [Ending.SUCCEEDED]
+
+    def test_that_was_superseded_writes_nothing(self, store: Store) -> None:
+        job_id = submitted(store)
+        zombie = claimed(store, job_id)
+        jobs.lose_worker(store, "w1", why="it was taken for dead")
+        heir = claimed(store, job_id, worker="w2")
+
+        assert not jobs.succeed(store, zombie, {"verdict": {"outcome": "unstable"}})
+        assert not jobs.fail(store, zombie, UNEXPECTED.problem())
+        assert not jobs.stop(store, zombie)
+        assert not jobs.release(store, zombie)
+        beat = jobs.beat(store, zombie, lease_seconds=60, stage="omega", share=0.9)
+        assert not beat.current
+        assert (found(store, job_id).state, found(store, job_id).share) == (State.RUNNING, 0)
+
+        assert jobs.succeed(store, heir, REPORT)
+        assert found(store, job_id).outcome == "stable"
+        assert endings(store, job_id) == [Ending.LOST, Ending.SUCCEEDED]
+
+    def test_that_beats_keeps_its_job(self, store: Store) -> None:
+        job_id = submitted(store)
+        claim = claimed(store, job_id, lease_seconds=-1)
+        assert jobs.beat(store, claim, lease_seconds=60, stage="omega", share=0.5).current
+        assert jobs.reap(store) == []
+        job = found(store, job_id)
+        assert (job.stage, job.share) == ("omega", 0.5)
+
+    def test_whose_lease_ran_out_gives_the_job_to_the_next(self, store: Store) -> None:
+        job_id = submitted(store)
+        claimed(store, job_id, lease_seconds=-1)
+        assert jobs.reap(store) == [job_id]
+        assert found(store, job_id).state == State.QUEUED
+        assert claimed(store, job_id).number == 2
+
+    def test_hears_that_it_must_stop(self, store: Store) -> None:
+        job_id = submitted(store)
+        claim = claimed(store, job_id)
+        jobs.drain(store, "w1")
+        jobs.cancel(store, job_id)
+        beat = jobs.beat(store, claim, lease_seconds=60, stage="", share=0)
+        assert beat.current
+        assert beat.cancel_requested
+        assert beat.drain_requested
+
+    def test_a_report_with_nan_is_refused(self, store: Store) -> None:
+        claim = claimed(store, submitted(store))
+        with pytest.raises(Exception, match="not JSON compliant"):
+            jobs.succeed(store, claim, {"verdict": None, "x": float("nan")})
+
+
+class TestGivingUp:
+    def test_after_three_lost_attempts_the_job_fails_and_says_why(self, store: Store) -> None:
+        job_id = submitted(store)
+        for number in (1, 2, 3):
+            claimed(store, job_id, worker=f"w{number}")
+            jobs.lose_worker(store, f"w{number}", why=f"it died of cause {number}")
+        job = found(store, job_id)
+        assert job.state == State.FAILED
+        assert job.problem is not None
+        for cause in ("cause 1", "cause 2", "cause 3"):
+            assert cause in job.problem["detail"]
+        assert len(job.problem["attempts"]) == 3
+
+    def test_a_worker_that_shuts_down_does_not_count(self, store: Store) -> None:
+        job_id = submitted(store)
+        for _ in range(5):
+            assert jobs.release(store, claimed(store, job_id))
+        assert found(store, job_id).state == State.QUEUED
+
+
+class TestCancel:
+    def test_ends_a_queued_job_at_once(self, store: Store) -> None:
+        job_id = submitted(store)
+        jobs.cancel(store, job_id)
+        job = found(store, job_id)
+        assert job.state == State.CANCELLED
+        assert job.finished_at is not None
+        assert jobs.claim(store, job_id, worker="w1", lease_seconds=60) is None
+
+    def test_of_a_running_job_stays_in_force_when_the_attempt_is_lost(self, store: Store) -> None:
+        job_id = submitted(store)
+        claimed(store, job_id, lease_seconds=-1)
+        jobs.cancel(store, job_id)
+        assert found(store, job_id).state == State.RUNNING
+        jobs.reap(store)
+        assert found(store, job_id).state == State.CANCELLED
+
+    def test_leaves_a_finished_job_as_it_is(self, store: Store) -> None:
+        job_id = submitted(store)
+        jobs.succeed(store, claimed(store, job_id), REPORT)
+        jobs.cancel(store, job_id)
+        assert found(store, job_id).state == State.SUCCEEDED
+
+
+class TestUnpublished:
+    def test_names_queued_jobs_whose_message_was_never_sent_or_is_old(self, store: Store) -> None:
+        never, old, new, taken = (submitted(store) for _ in range(4))
+        for job_id in (old, new):
+            jobs.mark_published(store, job_id)
+        with store.writing() as connection:
+            connection.execute(
+                text("UPDATE jobs SET published_at = published_at - 60 WHERE id = :id"), {"id": old}
+            )
+        claimed(store, taken)
+        waiting = [job_id for job_id, _ in jobs.unpublished(store, older_than_seconds=30)]
+        assert sorted(waiting) == sorted([never, old])
+
+
+class TestWorkers:
+    def test_count_as_live_while_they_beat(self, store: Store) -> None:
+        jobs.worker_is_alive(store, "w1")
+        jobs.worker_is_alive(store, "w1")
+        assert jobs.live_workers(store, within_seconds=60) == ["w1"]
+        assert jobs.live_workers(store, within_seconds=-60) == []
+        jobs.forget_worker(store, "w1")
+        assert jobs.live_workers(store, within_seconds=60) == []

@@ -1,0 +1,1 @@
+"""The engine: jobs that survive. Torch is loaded only inside a task."""

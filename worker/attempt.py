@@ -1,0 +1,121 @@
+"""One attempt at a job: alive while it works, and told when to stop."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum, auto
+from types import TracebackType
+from typing import Self
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from admin_core.errors import AnalysisCancelledError
+from admin_core.progress import Progress
+from worker import jobs
+from worker.jobs import Claim
+from worker.problem import TIME_LIMIT
+from worker.settings import Settings
+from worker.store import Store
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 0.5
+"""Bounds how late a wish to cancel is heard; two short writes a second."""
+GRACE_SECONDS = 1.0
+"""How long work may take to stop when told, before its process is ended."""
+
+
+class Stop(Enum):
+    """Why an attempt must stop."""
+
+    CANCELLED = auto()
+    DRAINED = auto()
+    OUT_OF_TIME = auto()
+    SUPERSEDED = auto()
+    """Another attempt has the job, or nobody; nothing may be written."""
+
+
+class RunningAttempt:
+    """Beats in a thread while the work runs in its `with` block.
+
+    Work that does not listen ends with its process, which the worker replaces: there is no other
+    way to end a long call into native code.
+    """
+
+    def __init__(self, store: Store, held: Claim, settings: Settings) -> None:
+        self._store = store
+        self._held = held
+        self._lease_seconds = settings.lease_seconds
+        self._time_limit_seconds = settings.job_time_limit_seconds
+        self._started = time.monotonic()
+        self._progress = Progress("starting", 0.0)
+        self._stop: Stop | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="beat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def on_progress(self, progress: Progress) -> None:
+        """For the work to call; raises AnalysisCancelledError when it must stop."""
+        self._progress = progress
+        if self._stop is not None:
+            raise AnalysisCancelledError(self._stop.name.lower())
+
+    def conclude_stopped(self) -> None:
+        """Write down that the work stopped, and why."""
+        endings: dict[Stop, Callable[[], bool]] = {
+            Stop.CANCELLED: lambda: jobs.stop(self._store, self._held),
+            Stop.DRAINED: lambda: jobs.release(self._store, self._held),
+            Stop.OUT_OF_TIME: lambda: jobs.fail(
+                self._store,
+                self._held,
+                TIME_LIMIT.problem(
+                    f"Stopped after {self._time_limit_seconds:g} seconds. Make the model or the "
+                    "batch smaller, or raise TRIMTAB_JOB_TIME_LIMIT_SECONDS."
+                ),
+            ),
+        }
+        if self._stop in endings:
+            endings[self._stop]()
+        log.info("attempt stopped", why=self._stop.name.lower() if self._stop else None)
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            try:
+                self._stop = self._reason_to_stop()
+            except SQLAlchemyError:
+                # The lease outlives a few beats.
+                log.warning("a beat did not reach the database", exc_info=True)
+            if self._stop is not None:
+                break
+        if self._stop is not None and not self._over.wait(GRACE_SECONDS):
+            self.conclude_stopped()
+            log.warning("the work did not stop when told; ending its process")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _reason_to_stop(self) -> Stop | None:
+        stage, share = self._progress
+        heard = jobs.beat(
+            self._store, self._held, lease_seconds=self._lease_seconds, stage=stage, share=share
+        )
+        if not heard.current:
+            return Stop.SUPERSEDED
+        if heard.cancel_requested:
+            return Stop.CANCELLED
+        if time.monotonic() - self._started > self._time_limit_seconds:
+            return Stop.OUT_OF_TIME
+        return Stop.DRAINED if heard.drain_requested else None

@@ -1,0 +1,53 @@
+"""Makes good what the queue and the workers lose; runs in a thread of `trimtab serve`."""
+
+import threading
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker import jobs
+from worker.jobs import JobName
+from worker.queue import Queue
+from worker.store import Store
+
+log = structlog.get_logger(__name__)
+
+PERIOD_SECONDS = 1.0
+RESEND_AFTER_SECONDS = 10.0
+"""A message normally becomes an attempt well within this time, unless others wait before it."""
+
+
+def dispatch(store: Store, queue: Queue, *, resend_after_seconds: float) -> None:
+    """Take lost jobs back, and send messages again for queued jobs that have none."""
+    for job_id in jobs.reap(store):
+        log.warning("attempt lost: its lease ran out", job_id=job_id)
+    waiting = jobs.unpublished(store, older_than_seconds=resend_after_seconds)
+    # While messages wait, a job's own may be among them: sending again would only pile them up.
+    if not waiting or not queue.is_empty():
+        return
+    for job_id, kind in waiting:
+        if not queue.enqueue(JobName(kind), job_id):
+            return
+        jobs.mark_published(store, job_id)
+        log.info("message sent again", job_id=job_id)
+
+
+class Dispatcher(threading.Thread):
+    """Dispatches until it is told to stop."""
+
+    def __init__(self, store: Store, queue: Queue) -> None:
+        super().__init__(name="dispatcher", daemon=True)
+        self._store = store
+        self._queue = queue
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopping.wait(PERIOD_SECONDS):
+            try:
+                dispatch(self._store, self._queue, resend_after_seconds=RESEND_AFTER_SECONDS)
+            except SQLAlchemyError:
+                log.exception("the database did not answer; trying again")
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()

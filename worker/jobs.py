@@ -1,0 +1,536 @@
+"""The life of a job, as functions on the store.
+
+    submit ─▶ queued ─▶ running ─▶ succeeded | failed | cancelled
+                 ▲          │
+                 └──────────┘  the attempt was lost, or its worker is shutting down
+
+An attempt holds a lease and a fencing number, its `number`. Whatever it writes, it writes on the
+condition that the job still runs under this number; once it does not, nothing that the attempt
+does can be seen any more. So a message that comes twice, a worker that was taken for dead, and a
+dead worker are all harmless.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, case, func, insert, null, or_, select, update
+
+from admin_core.spec import DiagnosisSpec
+from worker import store as tables
+from worker.problem import ATTEMPTS_EXHAUSTED, Problem
+from worker.store import Store, db_now
+
+MAX_ATTEMPTS = 3
+"""Lost attempts after which a job is given up."""
+
+
+class JobName(StrEnum):
+    """What can be asked for; also the name of the task that does it."""
+
+    DIAGNOSIS = "diagnosis"
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINISHED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class Ending(StrEnum):
+    """What became of an attempt."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    """Its worker died or stopped beating."""
+    RELEASED = "released"
+    """Its worker was told to shut down and gave the job back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a job. Times are seconds since 1970."""
+
+    job_id: str
+    number: int
+    worker: str
+    started_at: float
+    ended_at: float | None
+    ending: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSummary:
+    """A job without its spec and report. Times are seconds since 1970."""
+
+    id: str
+    kind: str
+    state: str
+    outcome: str | None
+    stage: str | None
+    share: float
+    cancel_requested: bool
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(JobSummary):
+    """Everything known of a job."""
+
+    spec: dict[str, Any]
+    report: dict[str, Any] | None
+    problem: dict[str, Any] | None
+    attempts: list[Attempt]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to work on a job, until another attempt supersedes it."""
+
+    job_id: str
+    number: int
+    worker: str
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What an attempt learns when it says that it is alive."""
+
+    current: bool
+    """Whether the attempt still holds the job; if not, it must stop and write nothing."""
+    cancel_requested: bool = False
+    drain_requested: bool = False
+
+
+class IdempotencyKeyReusedError(Exception):
+    """An idempotency key came a second time, with another body."""
+
+
+# Submitting
+
+
+def submit(
+    store: Store,
+    spec: DiagnosisSpec,
+    *,
+    idempotency_key: str | None = None,
+    same_spec_once: bool = False,
+) -> tuple[str, bool]:
+    """The id of the job for `spec`, and whether this call made it.
+
+    Args:
+        idempotency_key: the caller's name for this request; the same key again gives the same job.
+        same_spec_once: take an earlier job of this very spec and version, if one succeeded or is
+            still under way.
+
+    Raises:
+        IdempotencyKeyReusedError: the key stands for another spec.
+    """
+    body = spec.model_dump(mode="json")
+    digest = _sha256(JobName.DIAGNOSIS, body)
+    columns = tables.jobs.c
+    with store.writing() as connection:
+        if idempotency_key is not None:
+            known = connection.execute(
+                select(columns.id, columns.spec_sha256).where(
+                    columns.idempotency_key == idempotency_key
+                )
+            ).one_or_none()
+            if known is not None:
+                if known.spec_sha256 != digest:
+                    raise IdempotencyKeyReusedError(idempotency_key)
+                return known.id, False
+        if same_spec_once:
+            earlier = connection.execute(
+                select(columns.id)
+                .where(
+                    columns.spec_sha256 == digest,
+                    columns.state.in_((State.QUEUED, State.RUNNING, State.SUCCEEDED)),
+                    columns.cancel_requested.is_(False),
+                )
+                .order_by(columns.id.desc())
+                .limit(1)
+            ).scalar()
+            if earlier is not None:
+                return str(earlier), False
+        job_id = _new_id()
+        connection.execute(
+            insert(tables.jobs).values(
+                id=job_id,
+                kind=JobName.DIAGNOSIS,
+                state=State.QUEUED,
+                spec=body,
+                spec_sha256=digest,
+                created_at=db_now(),
+                idempotency_key=idempotency_key,
+            )
+        )
+    return job_id, True
+
+
+def _sha256(kind: JobName, body: dict[str, Any]) -> str:
+    # A later version may answer the same spec otherwise, so that it is another question.
+    canonical = json.dumps([version("trimtab"), kind, body], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _new_id() -> str:
+    """A UUID of version 7: ids sort by the time they were made."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds & (2**48 - 1)) << 80 | 7 << 76 | secrets.randbits(12) << 64
+    value |= 0b10 << 62 | secrets.randbits(62)
+    return str(uuid.UUID(int=value))
+
+
+# Looking
+
+
+def get(store: Store, job_id: str) -> Job | None:
+    with store.reading() as connection:
+        columns = tables.jobs.c
+        row = connection.execute(
+            select(*_summary_columns(), columns.spec, columns.report, columns.problem).where(
+                columns.id == job_id
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        return Job(**row._mapping, attempts=_attempts(connection, job_id))
+
+
+def newest(
+    store: Store,
+    *,
+    limit: int,
+    before: str | None = None,
+    kind: str | None = None,
+    state: str | None = None,
+    outcome: str | None = None,
+) -> list[JobSummary]:
+    """The newest jobs first; `before` is the id of the last job of the page before."""
+    columns = tables.jobs.c
+    query = select(*_summary_columns()).order_by(columns.id.desc()).limit(limit)
+    for column, wanted in (
+        (columns.kind, kind),
+        (columns.state, state),
+        (columns.outcome, outcome),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if before is not None:
+        query = query.where(columns.id < before)
+    with store.reading() as connection:
+        return [JobSummary(**row._mapping) for row in connection.execute(query)]
+
+
+def finished_among(store: Store, job_ids: Collection[str]) -> set[str]:
+    """Which of these jobs are finished, or unknown."""
+    columns = tables.jobs.c
+    with store.reading() as connection:
+        unfinished = connection.execute(
+            select(columns.id).where(
+                columns.id.in_(job_ids), columns.state.in_((State.QUEUED, State.RUNNING))
+            )
+        ).scalars()
+        return set(job_ids).difference(unfinished)
+
+
+def _summary_columns() -> list[ColumnElement[Any]]:
+    return [tables.jobs.c[name] for name in JobSummary.__dataclass_fields__]
+
+
+def _attempts(connection: Connection, job_id: str) -> list[Attempt]:
+    rows = connection.execute(
+        select(tables.attempts)
+        .where(tables.attempts.c.job_id == job_id)
+        .order_by(tables.attempts.c.number)
+    )
+    return [Attempt(**row._mapping) for row in rows]
+
+
+# Working
+
+
+def claim(store: Store, job_id: str, *, worker: str, lease_seconds: float) -> Claim | None:
+    """The right to work on a queued job; none if it is not queued (any more)."""
+    columns = tables.jobs.c
+    with store.writing() as connection:
+        row = connection.execute(
+            update(tables.jobs)
+            .where(columns.id == job_id, columns.state == State.QUEUED)
+            .values(
+                state=State.RUNNING,
+                attempt=columns.attempt + 1,
+                owner=worker,
+                lease_until=db_now() + lease_seconds,
+                drain_requested=False,
+                started_at=func.coalesce(columns.started_at, db_now()),
+                stage=null(),
+                share=0.0,
+            )
+            .returning(columns.attempt, columns.spec)
+        ).one_or_none()
+        if row is None:
+            return None
+        connection.execute(
+            insert(tables.attempts).values(
+                job_id=job_id, number=row.attempt, worker=worker, started_at=db_now()
+            )
+        )
+    return Claim(job_id=job_id, number=row.attempt, worker=worker, spec=row.spec)
+
+
+def beat(store: Store, held: Claim, *, lease_seconds: float, stage: str, share: float) -> Beat:
+    """Renew the lease, tell the progress, and hear whether to stop."""
+    columns = tables.jobs.c
+    with store.writing() as connection:
+        row = connection.execute(
+            update(tables.jobs)
+            .where(*_still_held(held))
+            .values(lease_until=db_now() + lease_seconds, stage=stage or null(), share=share)
+            .returning(columns.cancel_requested, columns.drain_requested)
+        ).one_or_none()
+    if row is None:
+        return Beat(current=False)
+    return Beat(
+        current=True, cancel_requested=row.cancel_requested, drain_requested=row.drain_requested
+    )
+
+
+def succeed(store: Store, held: Claim, report: dict[str, Any]) -> bool:
+    """Store the report; False, and nothing stored, if the attempt is no longer the current one."""
+    outcome = (report.get("verdict") or {}).get("outcome")
+    return _finish(
+        store, held, Ending.SUCCEEDED, state=State.SUCCEEDED, report=report, outcome=outcome
+    )
+
+
+def fail(store: Store, held: Claim, problem: Problem) -> bool:
+    """Store what went wrong; False, and nothing stored, if the attempt is not the current one."""
+    return _finish(store, held, Ending.FAILED, state=State.FAILED, problem=problem.as_json())
+
+
+def stop(store: Store, held: Claim) -> bool:
+    """End a job whose cancelling was asked for; False if the attempt is not the current one."""
+    return _finish(store, held, Ending.CANCELLED, state=State.CANCELLED)
+
+
+def release(store: Store, held: Claim) -> bool:
+    """Give the job back unfinished, because the worker shuts down; this is no lost attempt."""
+    with store.writing() as connection:
+        held_still = connection.execute(
+            update(tables.jobs).where(*_still_held(held)).values(**_queued_again())
+        ).rowcount
+        if held_still:
+            _end_attempt(connection, held.job_id, held.number, Ending.RELEASED)
+    return bool(held_still)
+
+
+def _still_held(held: Claim) -> tuple[ColumnElement[bool], ...]:
+    columns = tables.jobs.c
+    return (
+        columns.id == held.job_id,
+        columns.state == State.RUNNING,
+        columns.attempt == held.number,
+    )
+
+
+def _finish(store: Store, held: Claim, ending: Ending, **values: Any) -> bool:
+    with store.writing() as connection:
+        held_still = connection.execute(
+            update(tables.jobs)
+            .where(*_still_held(held))
+            .values(
+                finished_at=db_now(),
+                lease_until=null(),
+                share=1.0 if ending is Ending.SUCCEEDED else tables.jobs.c.share,
+                **values,
+            )
+        ).rowcount
+        if held_still:
+            _end_attempt(connection, held.job_id, held.number, ending)
+    return bool(held_still)
+
+
+def _queued_again() -> dict[str, Any]:
+    cancelled = tables.jobs.c.cancel_requested
+    return {
+        "state": case((cancelled, State.CANCELLED.value), else_=State.QUEUED.value),
+        "finished_at": case((cancelled, db_now()), else_=null()),
+        "owner": null(),
+        "lease_until": null(),
+        "published_at": null(),
+        "drain_requested": False,
+        "stage": null(),
+        "share": 0.0,
+    }
+
+
+def _end_attempt(
+    connection: Connection, job_id: str, number: int, ending: Ending, detail: str | None = None
+) -> None:
+    columns = tables.attempts.c
+    connection.execute(
+        update(tables.attempts)
+        .where(columns.job_id == job_id, columns.number == number)
+        .values(ended_at=db_now(), ending=ending, detail=detail)
+    )
+
+
+# Cancelling, losing, sending again
+
+
+def cancel(store: Store, job_id: str) -> None:
+    """Cancel a queued job at once, and ask the attempt at a running one to stop."""
+    columns = tables.jobs.c
+    queued = columns.state == State.QUEUED
+    with store.writing() as connection:
+        connection.execute(
+            update(tables.jobs)
+            .where(columns.id == job_id, columns.state.in_((State.QUEUED, State.RUNNING)))
+            .values(
+                cancel_requested=True,
+                state=case((queued, State.CANCELLED.value), else_=columns.state),
+                finished_at=case((queued, db_now()), else_=null()),
+            )
+        )
+
+
+def drain(store: Store, worker: str) -> None:
+    """Ask the attempts of a worker that shuts down to give their jobs back."""
+    columns = tables.jobs.c
+    with store.writing() as connection:
+        connection.execute(
+            update(tables.jobs)
+            .where(columns.owner == worker, columns.state == State.RUNNING)
+            .values(drain_requested=True)
+        )
+
+
+def reap(store: Store) -> list[str]:
+    """Take the jobs back whose lease ran out; returns their ids."""
+    return _lose(store, tables.jobs.c.lease_until < db_now(), "it stopped giving signs of life")
+
+
+def lose_job(store: Store, job_id: str, *, worker: str, why: str) -> list[str]:
+    """Take one job back from a worker that is known to have dropped it."""
+    columns = tables.jobs.c
+    return _lose(store, (columns.id == job_id) & (columns.owner == worker), why)
+
+
+def lose_worker(store: Store, worker: str, *, why: str) -> list[str]:
+    """Take all jobs back from a worker that is known to be dead, and forget the worker."""
+    lost = _lose(store, tables.jobs.c.owner == worker, why)
+    forget_worker(store, worker)
+    return lost
+
+
+def _lose(store: Store, which: ColumnElement[bool], why: str) -> list[str]:
+    columns = tables.jobs.c
+    with store.writing() as connection:
+        lost = connection.execute(
+            select(columns.id, columns.attempt)
+            .where(columns.state == State.RUNNING, which)
+            .with_for_update()
+        ).all()
+        for job_id, number in lost:
+            _end_attempt(connection, job_id, number, Ending.LOST, why)
+            history = [a for a in _attempts(connection, job_id) if a.ending == Ending.LOST]
+            values = _queued_again() if len(history) < MAX_ATTEMPTS else _given_up(history)
+            connection.execute(update(tables.jobs).where(columns.id == job_id).values(**values))
+    return [job_id for job_id, _ in lost]
+
+
+def _given_up(history: Sequence[Attempt]) -> dict[str, Any]:
+    told = "; ".join(f"attempt {a.number} on {a.worker}: {a.detail}" for a in history)
+    problem = ATTEMPTS_EXHAUSTED.problem(
+        f"Given up after {len(history)} lost attempts. {told}. The machine may be short of "
+        "memory: try a smaller model or batch, and see the worker's log.",
+        attempts=[{"number": a.number, "worker": a.worker, "detail": a.detail} for a in history],
+    )
+    return {
+        "state": State.FAILED,
+        "problem": problem.as_json(),
+        "finished_at": db_now(),
+        "lease_until": null(),
+    }
+
+
+def mark_published(store: Store, job_id: str) -> None:
+    """Note that a message for this job is in the queue."""
+    with store.writing() as connection:
+        connection.execute(
+            update(tables.jobs).where(tables.jobs.c.id == job_id).values(published_at=db_now())
+        )
+
+
+def unpublished(store: Store, *, older_than_seconds: float) -> list[tuple[str, str]]:
+    """Id and kind of queued jobs that have no message, or sent it this long ago; oldest first."""
+    columns = tables.jobs.c
+    with store.reading() as connection:
+        rows = connection.execute(
+            select(columns.id, columns.kind)
+            .where(
+                columns.state == State.QUEUED,
+                or_(
+                    columns.published_at.is_(None),
+                    columns.published_at < db_now() - older_than_seconds,
+                ),
+            )
+            .order_by(columns.id)
+            .limit(100)
+        )
+        return [(row.id, row.kind) for row in rows]
+
+
+# Workers
+
+
+def worker_is_alive(store: Store, worker: str) -> None:
+    """Note a sign of life of a worker that takes jobs."""
+    with store.writing() as connection:
+        known = connection.execute(
+            update(tables.workers)
+            .where(tables.workers.c.name == worker)
+            .values(heartbeat_at=db_now())
+        ).rowcount
+        if not known:
+            connection.execute(
+                insert(tables.workers).values(
+                    name=worker, started_at=db_now(), heartbeat_at=db_now()
+                )
+            )
+
+
+def forget_worker(store: Store, worker: str) -> None:
+    with store.writing() as connection:
+        connection.execute(tables.workers.delete().where(tables.workers.c.name == worker))
+
+
+def live_workers(store: Store, *, within_seconds: float) -> list[str]:
+    """Workers that gave a sign of life lately."""
+    columns = tables.workers.c
+    with store.reading() as connection:
+        return list(
+            connection.execute(
+                select(columns.name).where(columns.heartbeat_at > db_now() - within_seconds)
+            ).scalars()
+        )

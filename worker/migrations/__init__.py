@@ -1,0 +1,1 @@
+"""The database's history, applied at start by `worker.store.Store.migrate`."""

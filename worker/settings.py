@@ -1,0 +1,55 @@
+"""What an operator can set, from the environment: ``TRIMTAB_HOME``, ``TRIMTAB_DEVICE``, ..."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from admin_core.size import Limits
+
+Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda:\d+)$")]
+
+
+class Settings(BaseSettings):
+    """One object per process; every field is an environment variable with the prefix."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIMTAB_", frozen=True, env_ignore_empty=True)
+
+    home: Path = Path(".trimtab")
+    """Folder of everything the service keeps: database, broker, logs."""
+    broker_url: str | None = None
+    """Redis or Valkey to use; `trimtab serve` brings its own unless this is given."""
+    database_url: str = ""
+    """SQLAlchemy URL; a SQLite file in `home` unless given."""
+    device: Device = "auto"
+    """Where diagnoses run; ``auto`` takes the first CUDA device if there is one."""
+    max_parameters: Annotated[int, Field(gt=0)] = 1_000_000_000
+    """Weights of one model."""
+    max_tokens: Annotated[int, Field(gt=0)] = 65_536
+    """Tokens of one batch in one stack."""
+    max_body_bytes: Annotated[int, Field(gt=0)] = 1024 * 1024
+    """Size of one request body."""
+    lease_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """After this time without a beat, an attempt counts as lost."""
+    job_time_limit_seconds: Annotated[float, Field(gt=0)] = 3_600.0
+    """After this time, an attempt is ended and its job fails."""
+    shutdown_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How long requests and work in hand may take to end when the service is told to stop."""
+
+    @model_validator(mode="after")
+    def _paths_and_urls_stand_on_their_own(self) -> Self:
+        # The worker may be started in another folder than the face.
+        home = self.home.expanduser().absolute()
+        object.__setattr__(self, "home", home)
+        if not self.database_url:
+            object.__setattr__(self, "database_url", f"sqlite:///{home / 'trimtab.db'}")
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(max_parameters=self.max_parameters, max_tokens=self.max_tokens)
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"

@@ -1,0 +1,168 @@
+"""The database: tables, connections, migrations. It is the truth; the queue is only a hint.
+
+SQLite needs three things said before several processes may write to it: a write-ahead log, so
+that readers and the writer do not block each other; a busy timeout; and BEGIN IMMEDIATE before
+a transaction that will write, as a lock that is upgraded later fails at once or loses updates.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("outcome", String(16)),
+    Column("spec", JSON, nullable=False),
+    Column("spec_sha256", String(64), nullable=False),
+    Column("report", JSON(none_as_null=True)),
+    Column("problem", JSON(none_as_null=True)),
+    Column("stage", String(64)),
+    Column("share", Float, nullable=False, default=0.0),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("owner", String(255)),
+    Column("lease_until", Float),
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("drain_requested", Boolean, nullable=False, default=False),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    Column("published_at", Float),
+    Column("idempotency_key", String(255), unique=True),
+    Index("jobs_by_state", "state", "id"),
+    Index("jobs_by_spec", "spec_sha256", "id"),
+)
+"""One row a job. Times are seconds since 1970, by the database's clock. `attempt` is the fencing
+number: whoever writes for an attempt must still hold the current one."""
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", String(36), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("worker", String(255), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("ending", String(16)),
+    Column("detail", String(500)),
+)
+"""What became of each attempt at a job."""
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("started_at", Float, nullable=False),
+    Column("heartbeat_at", Float, nullable=False),
+)
+"""Workers that take jobs, and when each was last alive."""
+
+
+class db_now(GenericFunction[float]):  # noqa: N801 - a function of SQL, named like one
+    """Seconds since 1970 by the database's clock, so that machines need not agree on the time."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(db_now, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(db_now, "postgresql")
+def _postgresql_now(*_: Any, **__: Any) -> str:
+    return "extract(epoch from clock_timestamp())::float8"
+
+
+class Store:
+    """Connections to the database, short transactions only."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = make_url(database_url)
+        # A NaN that slips into a report must fail here, not in its reader's JSON parser.
+        self._engine = create_engine(
+            self._url, json_serializer=partial(json.dumps, allow_nan=False), pool_pre_ping=True
+        )
+        if self._url.get_backend_name() == "sqlite":
+            _prepare_sqlite(self._engine)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and changes nothing."""
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that may write; committed at the end, undone by an exception."""
+        with self._engine.connect().execution_options(write=True) as connection:
+            with connection.begin():
+                yield connection
+
+    def migrate(self) -> None:
+        """Bring the tables up to date. Processes that start together take turns."""
+        if self._url.get_backend_name() == "sqlite" and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(7412066)"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connected(dbapi_connection: Any, _: Any) -> None:
+        # Python's own transaction control begins too late: not before a SELECT.
+        dbapi_connection.isolation_level = None
+        cursor = dbapi_connection.cursor()
+        for pragma in (
+            "busy_timeout=15000",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
