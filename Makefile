@@ -1,6 +1,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+# Threads that spin while they wait slow each other down on a shared machine.
+export OMP_WAIT_POLICY ?= passive
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 

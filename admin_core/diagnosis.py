@@ -3,41 +3,35 @@
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 
 import torch
 
-from admin_core.analysis.amplification import (
-    RANDOM_STEP,
-    random_output_change,
-    states,
-    update_output_change,
-)
-from admin_core.analysis.omega import apply_omegas
-from admin_core.analysis.profiling import BranchProfile, profile
+from admin_core.analysis.amplification import amplify
+from admin_core.analysis.dependency import dependency, dependency_section
+from admin_core.analysis.gradients import gradients
+from admin_core.analysis.numeric_range import RangeWatch
+from admin_core.analysis.omega import apply_omegas, omega_section
+from admin_core.analysis.profiling import BranchProfile, profile_repeatedly
+from admin_core.analysis.stability import StabilityCheck
+from admin_core.analysis.training_pass import training_pass
+from admin_core.applicability import applicability
+from admin_core.data.batch import Batch
 from admin_core.data.batches import make_batch
 from admin_core.data.text import pydoc_sha256
 from admin_core.device import resolve_device
 from admin_core.models.transformer import build_transformer
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.report import (
-    AmplificationSection,
     Branch,
     Environment,
-    OmegaSection,
     Report,
 )
 from admin_core.residual import residual_branches
 from admin_core.size import num_parameters, num_tokens
-from admin_core.spec import Analysis, DiagnosisSpec, Scheme, Stack, TextData, TransformerSpec
+from admin_core.spec import Analysis, DiagnosisSpec, TextData
 from admin_core.verdict.rules import judge
-
-DRAWS = 3
-"""Random steps that the output change is averaged over."""
-
-TAKES_OMEGAS = (Scheme.POST_LN, Scheme.ADMIN)
-"""The schemes that Admin's omegas mean something for."""
 
 
 class Stages:
@@ -71,54 +65,82 @@ def diagnose_spec(
     Raises:
         DegenerateBranchError: a branch that no omega can be chosen for.
         NonFiniteError: a pass left the range of float32.
-        ValueError: no such device.
+        NoSuchDeviceError: the device is not in this machine.
     """
     on = resolve_device(device)
-    amplify = {Analysis.AMPLIFICATION, Analysis.VERDICT} & set(spec.analyses)
-    cost = {"build": 1.0, "omega": 1.0}
-    if amplify:
-        cost |= {"states": 1.0, "random": 1.5 * DRAWS, "update": 5.0}
-    stages = Stages(cost, on_progress)
+    wanted = set(spec.analyses)
+    stages = Stages(_costs(spec), on_progress)
 
-    with stages.stage("build"):
-        model = build_transformer(spec.model, seed=spec.seed, device=on)
-        branches = residual_branches(model)
-        batch = make_batch(
+    def draw_batch(seed: int, step: int) -> Batch:
+        return make_batch(
             spec.data,
             spec.model,
             batch_size=spec.training.batch_size,
             sequence_length=spec.training.sequence_length,
-            seed=spec.seed,
+            seed=seed,
+            step=step,
         ).to(on)
 
+    with stages.stage("build"):
+        model = build_transformer(spec.model, seed=spec.seed, device=on)
+        branches = residual_branches(model)
+        batch = draw_batch(spec.seed, 0)
+
     with stages.stage("omega"):
-        admin_stacks = [s for s in spec.model.layers if spec.model.scheme_of(s) in TAKES_OMEGAS]
-        profiles = profile(model, branches, batch, admin_stacks=admin_stacks, seed=spec.seed)
+        profiles = profile_repeatedly(
+            model,
+            branches,
+            omega=spec.omega,
+            admin_stacks=applicability(spec.model).stacks,
+            seed=spec.seed,
+            make_model=lambda seed: build_transformer(spec.model, seed=seed, device=on),
+            make_batch=draw_batch,
+        )
         apply_omegas(profiles)
 
-    amplification = verdict = None
-    if amplify:
-        with stages.stage("states"):
-            before = states(model, branches, batch)
-        with stages.stage("random"):
-            random = random_output_change(
-                model, branches, batch, before, draws=DRAWS, seed=spec.seed
-            )
-        with stages.stage("update"):
-            update = update_output_change(
-                model, branches, batch, before, spec.training, seed=spec.seed
-            )
-        amplification = AmplificationSection(
-            random=random, random_step=RANDOM_STEP, draws=DRAWS, update=update
-        )
-        verdict = judge(amplification, d_model=spec.model.d_model)
+    dependencies = None
+    if Analysis.DEPENDENCY in wanted:
+        with stages.stage("dependency"):
+            found = dependency(model, branches, batch)
+            dependencies = {stack: dependency_section(beta) for stack, beta in found.items()}
+
+    amplification = verdict = measured = rules = ranges = None
+    with ExitStack() as gradients_held:
+        if wanted & {Analysis.GRADIENTS, Analysis.AMPLIFICATION, Analysis.VERDICT}:
+            with stages.stage("gradients"):
+                range_watch, stability = (
+                    RangeWatch(model, branches),
+                    StabilityCheck(model, branches),
+                )
+                passed = gradients_held.enter_context(
+                    training_pass(
+                        model,
+                        branches,
+                        batch,
+                        seed=spec.seed,
+                        watch=[range_watch.watching(), stability.watching()],
+                    )
+                )
+                if Analysis.GRADIENTS in wanted:
+                    measured = gradients(model, branches, passed, spec.training)
+                    rules = stability.section(spec.training)
+                    ranges = range_watch.section(spec.training)
+        if wanted & {Analysis.AMPLIFICATION, Analysis.VERDICT}:
+            with stages.stage("output change"):
+                amplification = amplify(
+                    model, branches, batch, spec.amplification, spec.training, seed=spec.seed
+                )
+            verdict = judge(amplification, d_model=spec.model.d_model)
     on_progress(Progress("report", 1.0))
 
-    wanted = set(spec.analyses)
     return Report(
-        branches=[_branch(found) for found in profiles],
-        omega=_omega_section(spec.model) if Analysis.OMEGA in wanted else None,
+        branches=[_branch(profile) for profile in profiles],
+        omega=omega_section(spec) if Analysis.OMEGA in wanted else None,
         amplification=amplification if Analysis.AMPLIFICATION in wanted else None,
+        dependency=dependencies,
+        gradients=measured,
+        stability_rules=rules,
+        numeric_range=ranges,
         verdict=verdict if Analysis.VERDICT in wanted else None,
         environment=Environment(
             trimtab=version("trimtab"),
@@ -130,10 +152,23 @@ def diagnose_spec(
             data_sha256=pydoc_sha256() if isinstance(spec.data, TextData) else None,
             num_parameters=num_parameters(spec.model),
             num_tokens=num_tokens(spec),
-            dropout_active=True,
+            dropout_active=spec.omega.dropout,
             durations_seconds=stages.seconds,
         ),
     )
+
+
+def _costs(spec: DiagnosisSpec) -> dict[str, float]:
+    """The stages of this diagnosis in order, each with its rough cost in forward passes."""
+    wanted = set(spec.analyses)
+    costs = {"build": 1.0, "omega": 1.0 * spec.omega.batches * spec.omega.seeds}
+    if Analysis.DEPENDENCY in wanted:
+        costs["dependency"] = 2.0
+    if wanted & {Analysis.GRADIENTS, Analysis.AMPLIFICATION, Analysis.VERDICT}:
+        costs["gradients"] = 5.0 if Analysis.GRADIENTS in wanted else 3.0
+    if wanted & {Analysis.AMPLIFICATION, Analysis.VERDICT}:
+        costs["output change"] = 4.0 + 1.5 * spec.amplification.draws
+    return costs
 
 
 def _branch(found: BranchProfile) -> Branch:
@@ -147,25 +182,6 @@ def _branch(found: BranchProfile) -> Branch:
         branch_variance=found.branch_variance,
         branch_variance_sem=found.branch_variance_sem,
         omega=found.omega,
-        dependency=found.branch_variance / found.sum_variance,
-    )
-
-
-def _omega_section(model: TransformerSpec) -> OmegaSection:
-    without = [stack for stack in model.layers if model.scheme_of(stack) not in TAKES_OMEGAS]
-    reason = None
-    if without:
-        reason = " ".join(_why_not(stack, model.scheme_of(stack)) for stack in without)
-    return OmegaSection(
-        convention="clinic",
-        first_value="omega_1 = 1 in each stack",
-        applicable=len(without) < len(model.layers),
-        reason=reason,
-    )
-
-
-def _why_not(stack: Stack, scheme: Scheme) -> str:
-    return (
-        f"The {stack.value} is {scheme.value}: without a norm after the addition its shortcut "
-        "already outgrows its branches, and scaling it would only rescale the final norm's input."
+        omega_sem=found.omega_sem,
+        dependency=found.dependency,
     )

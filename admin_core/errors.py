@@ -5,6 +5,14 @@ AdminCoreError
 │   └── LimitExceededError     it could be built, but not within the limits in force
 ├── DegenerateBranchError      a residual branch that no omega can be chosen for
 ├── NonFiniteError             a forward or backward pass left the range of its number format
+├── EmptyBatchError            a batch without a single token
+├── UnknownTokenError          a token that the vocabulary does not have
+├── OmegaNotApplicableError    omegas were asked for where there are none
+├── OmegaFileError             a file of omegas that does not fit; names the line
+├── FoldingError               omegas that cannot move into the neighbouring weights
+│   └── TiedEmbeddingError     the first omega would have to change weights with other readers
+├── NoSuchDeviceError          the device that was named is not in this machine
+├── CheckpointError            a saved run that cannot be gone on with
 └── AnalysisCancelledError     the caller's progress callback asked the work to stop
 """
 
@@ -95,6 +103,140 @@ class NonFiniteError(AdminCoreError):
         return (
             f"{self.where} is not finite in {self.dtype}. Use float32, a smaller initialisation "
             "or a lower learning rate to see where it first grows."
+        )
+
+
+class EmptyBatchError(AdminCoreError):
+    """A batch holds no token, so that nothing can be measured on it.
+
+    Attributes:
+        shapes: the shape of each of the batch's inputs, by name.
+    """
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        super().__init__(shapes)
+        self.shapes = shapes
+
+    def __str__(self) -> str:
+        shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in self.shapes.items())
+        return (
+            f"The batch holds no token: {shapes}. Give at least one sequence of at least one token."
+        )
+
+
+class UnknownTokenError(AdminCoreError):
+    """A batch holds a token that the model's vocabulary does not have.
+
+    Attributes:
+        name: the input that holds it, such as ``source``.
+        token: the first such token.
+        vocab_size: how many tokens the model knows, counted from 0.
+    """
+
+    def __init__(self, name: str, token: int, vocab_size: int) -> None:
+        super().__init__(name, token, vocab_size)
+        self.name = name
+        self.token = token
+        self.vocab_size = vocab_size
+
+    def __str__(self) -> str:
+        return (
+            f"The batch's {self.name} holds the token {self.token}, but the model's vocabulary is "
+            f"0 to {self.vocab_size - 1}. Read the data with the model's own tokenizer, or give "
+            "the model a larger vocab_size."
+        )
+
+
+class OmegaNotApplicableError(AdminCoreError):
+    """Omegas were asked for, and the model takes none.
+
+    Attributes:
+        reason: why not, as one sentence or more.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"There are no omegas to give. {self.reason}"
+
+
+class OmegaFileError(AdminCoreError):
+    """A file of omegas does not fit its format or the model.
+
+    Attributes:
+        where: the place at fault, such as ``line 3`` or ``decoder.layers.0.self_attention``.
+        reason: what is wrong there and what was expected.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where = where
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+class FoldingError(AdminCoreError):
+    """A model's omegas cannot be folded into its other weights.
+
+    Attributes:
+        path: dotted path of the parameter at fault.
+        reason: why not, and what to do.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class TiedEmbeddingError(FoldingError):
+    """A stack's first omega scales its embedding, which has readers that must not see the scale."""
+
+
+class CheckpointError(AdminCoreError):
+    """A file that should hold a run's state does not hold this run's.
+
+    Attributes:
+        name: of the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"The checkpoint {self.name} is of no use here: {self.reason}. Remove it to start the "
+            "run from its beginning."
+        )
+
+
+class NoSuchDeviceError(AdminCoreError):
+    """The device that was named is not in this machine.
+
+    Attributes:
+        name: what was asked for, such as ``cuda:1``.
+        gpus: how many GPUs torch sees.
+    """
+
+    def __init__(self, name: str, gpus: int) -> None:
+        super().__init__(name, gpus)
+        self.name = name
+        self.gpus = gpus
+
+    def __str__(self) -> str:
+        return (
+            f"There is no device {self.name} here; torch sees {self.gpus} GPUs. "
+            "Set TRIMTAB_DEVICE to auto, cpu, or cuda:N with N below that."
         )
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from admin_core.spec import Stack
+from admin_core.spec import Optimizer, OutputChangeScale, Padding, Stack
 
 
 class Role(StrEnum):
@@ -31,6 +31,9 @@ class NormPlacement(StrEnum):
 
     POST = "post"
     PRE = "pre"
+    SANDWICH = "sandwich"
+    """Before and after the branch."""
+    NONE = "none"
 
 
 class Section(BaseModel):
@@ -56,27 +59,75 @@ class Branch(Section):
     branch_variance: float
     """Var[f_i(x_{i-1})] in the profiling pass."""
     branch_variance_sem: float | None
-    """Standard error of branch_variance, from the spread between the batch's sequences; none for a
-    batch of one."""
+    """Standard error of branch_variance: from the spread between the passes, or for a single pass
+    between its sequences; none for a single sequence."""
     omega: float | None
     """omega_i of the convention named in `omega`; none where Admin does not apply."""
+    omega_sem: float | None
+    """Standard error of omega, from the spread between passes; none for a single pass."""
     dependency: float
     """Var[f_i] / Var[omega_i x_{i-1} + f_i]: how much the sub-layer leans on its branch, in the
     profiling pass."""
+
+
+class DeepNormScales(Section):
+    """DeepNorm's constants for one stack."""
+
+    alpha: float
+    """On the shortcut."""
+    beta: float
+    """Gain of the value, output and feed-forward weights; query and key keep 1."""
+
+
+class TFixupScales(Section):
+    """T-Fixup's constants for one stack."""
+
+    weights: float
+    """On the value, output and feed-forward weights."""
+    embedding: float
+    """On the embedding; a shared one takes the encoder's."""
+
+
+class Comparators(Section):
+    """What other initialisation schemes would set in one stack, from its depth alone."""
+
+    num_sublayers: int
+    """n."""
+    closed_form: dict[OutputChangeScale, float]
+    """The one omega of each closed form."""
+    deepnorm: DeepNormScales
+    sub_ln_gain: float
+    """Gain of the value, output and feed-forward weights, cross-attention's excepted."""
+    t_fixup: TFixupScales
+    rezero_gate: float
+    """Scale on each branch before training."""
 
 
 class OmegaSection(Section):
     """How the omegas of the branches were found, and whether they mean anything."""
 
     convention: str
-    """``clinic``: one pass in training mode, each omega applied at once;
-    omega_{i+1}^2 = Var[omega_i x_{i-1}] + Var[f_i(x_{i-1})], a chain of its own in each stack."""
+    """``clinic``: omega_1 = 1, each omega applied in the pass that measures it,
+    omega_{i+1}^2 = Var[omega_i x_{i-1}] + Var[f_i(x_{i-1})]. ``paper``: a pass with every omega 1,
+    then omega_i^2 = sum_{j<i} Var[f_j]. ``closed_form``: one omega from the number of sub-layers.
+    A chain of its own in each stack."""
     first_value: str
     """The rule for omega_1, on which conventions disagree."""
+    scale: OutputChangeScale | None
+    """Of the closed form; none in the other conventions."""
     applicable: bool
     """Whether at least one stack takes omegas."""
     reason: str | None
     """Why a stack takes none."""
+    batches: int
+    """Batches that each model was profiled on."""
+    seeds: int
+    """Fresh models that were profiled."""
+    padding: Padding
+    """Whether positions that hold no token entered the variances."""
+    dropout: bool
+    """Whether dropout was active."""
+    comparators: dict[Stack, Comparators]
 
 
 class Law(StrEnum):
@@ -102,21 +153,209 @@ class OutputChange(Section):
     """Of D_i, over draws of the perturbation; none for a single draw."""
     slope: float | None
     """Of log D_i over log i, by least squares from the second sub-layer on; none below four
-    depths."""
+    depths, or where nothing moved."""
+    slope_interval: tuple[float, float] | None
+    """95 %, for the choice of weights and perturbation: log D_i is taken for a random walk around
+    the line, whose steps are measured."""
     law: Law | None
     """The growth that the slope stands for."""
+    predicted: list[float] | None
+    """The theory's curve, C * sum_{j <= i} beta_jj^2, per depth."""
+    predicted_constant: float | None
+    """C, by least squares between the logarithms from the second sub-layer on; none where nothing
+    moved."""
+    predicted_slope: float | None
+    """Of the theory's curve, fitted as `slope` is. It depends on the model alone."""
 
 
 class AmplificationSection(Section):
-    """Output change under two perturbations, at every depth."""
+    """Output change under small steps of the parameters, at every depth.
+
+    Every step but `update` moves the weight matrices of the residual branches, one stack at a time:
+    the decoder attends to the memory of the unperturbed encoder.
+    """
 
     random: dict[Stack, OutputChange]
     """Under a step of `random_step` in a random sign on every weight matrix."""
     random_step: float
     draws: int
-    """Draws of the random step that were averaged."""
+    """Draws of each random step that were averaged."""
+    gaussian: dict[Stack, OutputChange] | None
+    """Under a Gaussian step of standard deviation `random_step`; none unless asked for."""
+    gradient: dict[Stack, OutputChange] | None
+    """Under a step of `gradient_step` against the sign of the loss's gradient; none unless asked
+    for. The theory does not hold for it, as the gradient depends on the weights."""
+    gradient_step: float
     update: dict[Stack, OutputChange]
-    """Under one real step of the optimizer at the peak learning rate."""
+    """Under one real step of the optimizer at the peak learning rate, on the whole model."""
+
+
+class DependencySection(Section):
+    """How much of each state of one stack comes from each of its branches.
+
+    xhat_i = sum_{j <= i} beta_ij ahat_j, with hats for unit deviation and a_0 the embedding.
+    Dropout is off; the weights are what they are.
+    """
+
+    depths: list[int]
+    """i of each row; at most 256, evenly spaced."""
+    branches: list[int]
+    """j of each column: 0 for the embedding, then `depths`."""
+    beta: list[list[float]]
+    """Measured by carrying the branches' outputs through the norms; 0 for j > i."""
+    predicted: list[list[float]]
+    """From the variances of the branches alone, taken for uncorrelated."""
+    covariance: list[float]
+    """1 - sum_j beta_ij^2 over all j, kept or not: what the components have in common, per row."""
+    num_tokens: int
+    """Tokens of the batch that were carried, evenly spaced."""
+
+
+class BranchGradient(Section):
+    """The gradient at one sub-layer, and how far an optimizer would move its weights."""
+
+    index: Annotated[int, Field(ge=1)]
+    """i, from 1, restarting in each stack."""
+    stack: Stack
+    path: str
+    gradient_norm: float | None
+    """|dL/dx_i| over the whole batch, where x_i is the state after the sub-layer and L the training
+    loss; none where no gradient arrives or it is not finite."""
+    relative_gradient_norm: float | None
+    """Relative to the largest of the stack."""
+    update_ratio: float | None
+    """|W* - W| / |W| over the branch's weight matrices together, for one step of the spec's
+    optimizer from a fresh state at the peak learning rate; none where all are frozen."""
+    update_ratios: dict[Optimizer, float | None]
+    """The same under each optimizer, with the spec's settings. RAdam takes its first steps without
+    adapting them, as SGD does."""
+
+
+class WeightGradient(Section):
+    """The gradient of one weight matrix, and its step under the spec's optimizer."""
+
+    path: str
+    stack: Stack | None
+    """None outside the residual branches, as for the embedding."""
+    gradient_norm: float | None
+    """|dL/dW|; none where no gradient arrives or it is not finite."""
+    relative_gradient_norm: float | None
+    """Relative to the largest of the stack's weights."""
+    update_norm: float | None
+    """|W* - W|; none where the weight is frozen."""
+    relative_update_norm: float | None
+    """Relative to the largest of the stack's weights."""
+    update_ratio: float | None
+    """|W* - W| / |W|."""
+
+
+class Histogram(Section):
+    """Counts between logarithmic edges."""
+
+    edges: list[float]
+    """One more than there are bins; a bin holds its lower edge, and the last one its upper too."""
+    counts: list[int]
+    below: int
+    """How many lie under the first edge, zeros included."""
+
+
+class GradientHistograms(Section):
+    """How unequal the weight matrices of one stack are."""
+
+    gradient: Histogram
+    """Of their relative gradient norms."""
+    update: Histogram
+    """Of their relative update norms: narrow where the optimizer evens out what the gradients do
+    not."""
+
+
+class GradientsSection(Section):
+    """Gradients and updates from one backward pass in training mode."""
+
+    loss: float
+    """Mean cross-entropy in nats."""
+    branches: list[BranchGradient]
+    """In the order of the forward pass."""
+    weights: list[WeightGradient]
+    """Every weight matrix, a tied one once."""
+    histograms: dict[Stack, GradientHistograms]
+
+
+class Finding(Section):
+    """One tensor that breaks one rule."""
+
+    rule: str
+    path: str
+    """The tensor, module or stack that was measured."""
+    measured: float
+    threshold: float
+    formula: str
+    """When the rule fires."""
+    explanation: str
+    """One sentence in plain words."""
+    suggestion: str
+    """What to change."""
+
+
+class RuleCheck(Section):
+    """One rule held against everything that it applies to."""
+
+    rule: str
+    checked: int
+    """How many tensors, modules or groups it was held against."""
+    offending: int
+    """How many of them break it."""
+    findings: list[Finding]
+    """The worst of them, worst first."""
+
+
+class StabilityRulesSection(Section):
+    """SageMaker Debugger's rules, by its names and with its defaults, at the first step."""
+
+    checks: list[RuleCheck]
+
+
+class SublayerRange(Section):
+    """How much of its number formats one sub-layer uses."""
+
+    index: Annotated[int, Field(ge=1)]
+    """i, from 1, restarting in each stack."""
+    stack: Stack
+    path: str
+    largest_activation: float
+    """The largest magnitude that any module inside puts out."""
+    largest_activation_path: str
+    """The module that does."""
+    float16_share: float
+    """largest_activation over float16's largest number, 65504."""
+    bfloat16_share: float
+    """largest_activation over bfloat16's largest number, 3.39e38."""
+    gradient_rms_over_epsilon: float | None
+    """The smallest over the branch's weight matrices of the gradient's root mean square over Adam's
+    epsilon, zero gradients left out; none under SGD, or where there is no gradient."""
+
+
+class AttentionRange(Section):
+    """The logits of one attention, head by head."""
+
+    stack: Stack
+    path: str
+    largest_logit: list[float]
+    """Per head, the largest |q k^T / sqrt(d_head)| that a query may see."""
+    entropy: list[float]
+    """Per head, of the attention probabilities, mean over queries, in nats."""
+    relative_entropy: list[float] | None
+    """The same over the logarithm of the number of keys that the query may see, mean over queries
+    that see two or more: 1 is even, 0 a single key; none where no query does."""
+
+
+class NumericRangeSection(Section):
+    """How far the numbers of one training pass are from where their formats end."""
+
+    sublayers: list[SublayerRange]
+    attention: list[AttentionRange]
+    largest_output_logit: float
+    checks: list[RuleCheck]
 
 
 class Outcome(StrEnum):
@@ -173,10 +412,14 @@ class Environment(Section):
 
 
 class Report(Section):
-    """A whole diagnosis."""
+    """A whole diagnosis. A section is null where its analysis was not asked for."""
 
     branches: list[Branch]
     omega: OmegaSection | None
     amplification: AmplificationSection | None
+    dependency: dict[Stack, DependencySection] | None
+    gradients: GradientsSection | None
+    stability_rules: StabilityRulesSection | None
+    numeric_range: NumericRangeSection | None
     verdict: Verdict | None
     environment: Environment

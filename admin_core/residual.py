@@ -76,6 +76,21 @@ def at_additions(
 
 
 @contextmanager
+def at_sums(
+    branches: Sequence[ResidualBranch], see: Callable[[ResidualBranch, Tensor], None]
+) -> Iterator[None]:
+    """Within the block, call see(branch, sum) for what each shortcut addition gives."""
+
+    def hook(branch: ResidualBranch) -> Callable[..., None]:
+        return lambda _module, _arguments, total: see(branch, total)
+
+    with ExitStack() as hooks:
+        for branch in branches:
+            hooks.enter_context(branch.sublayer.add.register_forward_hook(hook(branch)))
+        yield
+
+
+@contextmanager
 def at_states(
     branches: Sequence[ResidualBranch], see: Callable[[ResidualBranch, Tensor], None]
 ) -> Iterator[None]:

@@ -7,7 +7,16 @@ overflow or allocate on its way to being refused. A test holds them against the 
 from dataclasses import dataclass
 
 from admin_core.errors import LimitExceededError
-from admin_core.spec import DiagnosisSpec, Scheme, Stack, TransformerSpec
+from admin_core.frames import FRAMES
+from admin_core.spec import (
+    Activation,
+    Norm,
+    Positions,
+    Scheme,
+    Stack,
+    Subject,
+    TransformerSpec,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,27 +38,42 @@ def num_sublayers(model: TransformerSpec) -> dict[Stack, int]:
 def num_parameters(model: TransformerSpec) -> int:
     """Weights of the built-in Transformer, tied embeddings counted once."""
     d_model, d_ff = model.d_model, model.feed_forward_width
-    norm = 2 * d_model
-    attention = 4 * (d_model * d_model + d_model)
-    feed_forward = 2 * d_model * d_ff + d_ff + d_model
-    total = model.vocab_size * d_model
+    per_feature = 2 if model.norm is Norm.LAYER_NORM else 1
+    norm = per_feature * d_model
+    attention = 2 * (d_model * d_model + d_model) + 2 * (d_model + 1) * model.kv_width
+    if model.qk_norm:
+        attention += 2 * per_feature * model.d_head
+    matrices = 3 if model.activation is Activation.SWIGLU else 2
+    feed_forward = matrices * d_model * d_ff + (matrices - 1) * d_ff + d_model
+
+    embeddings = 1 if model.tied_embeddings else len(model.layers) + 1
+    total = embeddings * model.vocab_size * d_model
     for stack, layers in model.layers.items():
-        sublayers = model.sublayers_per_layer(stack)
         scheme = model.scheme_of(stack)
-        omega = d_model if scheme is Scheme.ADMIN else 0
-        layer = (sublayers - 1) * attention + feed_forward + sublayers * (norm + omega)
-        total += layers * layer
-        if scheme is Scheme.PRE_LN:
-            total += norm
+        frame = FRAMES[scheme]
+        sublayers = model.sublayers_per_layer(stack)
+        norms = frame.pre_norm + frame.branch_norm + frame.post_norm
+        around = norms * norm
+        if scheme is Scheme.ADMIN:
+            around += d_model
+        elif scheme is Scheme.REZERO:
+            around += 1
+        inside = 0
+        if frame.inner_norm:
+            inside = per_feature * ((sublayers - 1) * d_model + d_ff)
+        layer = (sublayers - 1) * attention + feed_forward + sublayers * around + inside
+        total += layers * layer + (frame.final_norm + frame.embedding_norm) * norm
+        if model.positions is Positions.LEARNED:
+            total += model.max_positions * d_model
     return total
 
 
-def num_tokens(spec: DiagnosisSpec) -> int:
+def num_tokens(spec: Subject) -> int:
     """Tokens of one batch in one stack."""
     return spec.training.batch_size * spec.training.sequence_length
 
 
-def check_limits(spec: DiagnosisSpec, limits: Limits) -> None:
+def check_limits(spec: Subject, limits: Limits) -> None:
     """Return if the spec fits.
 
     Raises:

@@ -15,6 +15,7 @@ from admin_core.errors import (
     InvalidSpecError,
     LimitExceededError,
     NonFiniteError,
+    NoSuchDeviceError,
 )
 
 
@@ -81,6 +82,9 @@ DEGENERATE_BRANCH = Kind(
 NON_FINITE = Kind(
     "non-finite", HTTPStatus.UNPROCESSABLE_ENTITY, "The model left the range of its numbers"
 )
+NO_SUCH_DEVICE = Kind(
+    "no-such-device", HTTPStatus.SERVICE_UNAVAILABLE, "The device is not there"
+)
 CORE_ERROR = Kind(
     "diagnosis-refused", HTTPStatus.UNPROCESSABLE_ENTITY, "The diagnosis cannot be made"
 )
@@ -95,6 +99,7 @@ KIND_OF_ERROR: dict[type[AdminCoreError], Kind] = {
     InvalidSpecError: INVALID_REQUEST,
     DegenerateBranchError: DEGENERATE_BRANCH,
     NonFiniteError: NON_FINITE,
+    NoSuchDeviceError: NO_SUCH_DEVICE,
     AdminCoreError: CORE_ERROR,
 }
 """Narrowest class first."""

@@ -1,11 +1,13 @@
 """From a data spec to the batches that an architecture can be trained on.
 
     decoder-only      predict each next token
-    encoder-decoder   read one stretch of text, write the stretch that follows it
+    encoder-decoder   read one stretch of text, write the stretch that follows it; or, denoising,
+                      read a text with spans cut out and write the spans
     encoder-only      say which tokens were masked: 15 % of them, as in BERT
 
 The synthetic tasks copy, reverse and sort have an answer instead: the encoder-decoder writes it,
-the decoder-only model continues its question with it, the encoder-only model says it in place.
+the decoder-only model writes it behind the question and a MASK, the encoder-only model says it in
+place.
 """
 
 from collections.abc import Callable
@@ -15,6 +17,8 @@ from torch import Tensor
 
 from admin_core.data import synthetic, text
 from admin_core.data.batch import IGNORED, Batch
+from admin_core.data.denoising import cut_spans, text_length
+from admin_core.data.text import Split
 from admin_core.seeds import stream
 from admin_core.spec import (
     Architecture,
@@ -26,7 +30,7 @@ from admin_core.spec import (
 )
 
 MASK = 0
-"""Stands for a hidden token, and before the first one. No text holds this byte."""
+"""Stands for a hidden token, before the first one and behind the last. No text holds this byte."""
 
 MASKED_SHARE = 0.15
 
@@ -42,17 +46,21 @@ def make_batch(
     sequence_length: int,
     seed: int,
     step: int = 0,
+    split: Split = Split.WHOLE,
 ) -> Batch:
     """The batch of training step `step`; the same arguments give the same batch.
 
-    Every stack of the model gets batch_size * sequence_length tokens.
+    Every stack of the model gets batch_size * sequence_length tokens; in denoising, the decoder
+    gets as many as the cut-out spans hold. Synthetic data have no parts that could be held out:
+    there a held-out batch is one that no training step draws.
     """
-    generator = stream(seed, f"data.{step}")
+    held_out = ".held_out" if split is Split.HELD_OUT else ""
+    generator = stream(seed, f"data{held_out}.{step}")
 
     def draw(length: int) -> Tensor:
         if isinstance(data, TextData):
             return text.windows(
-                text.pydoc_tokens(), count=batch_size, length=length, generator=generator
+                text.pydoc_tokens(split), count=batch_size, length=length, generator=generator
             )
         return synthetic.draw(
             data.name,
@@ -64,20 +72,41 @@ def make_batch(
 
     if isinstance(data, SyntheticData) and data.name in TASKS:
         return _task(data.name, draw, model.architecture, sequence_length)
-    if model.architecture is Architecture.DECODER_ONLY:
+    if isinstance(data, TextData) and data.objective == "denoising":
+        source, answer = cut_spans(draw(text_length(sequence_length)), generator)
+        batch = Batch(inputs={"source": source, "target": _begun(answer)}, targets=answer)
+    elif model.architecture is Architecture.DECODER_ONLY:
         tokens = draw(sequence_length + 1)
-        return Batch(inputs={"target": tokens[:, :-1]}, targets=tokens[:, 1:])
-    if model.architecture is Architecture.ENCODER_DECODER:
+        batch = Batch(inputs={"target": tokens[:, :-1]}, targets=tokens[:, 1:])
+    elif model.architecture is Architecture.ENCODER_DECODER:
         tokens = draw(2 * sequence_length + 1)
         source, target = tokens[:, :sequence_length], tokens[:, sequence_length:]
-        return Batch(inputs={"source": source, "target": target[:, :-1]}, targets=target[:, 1:])
-    tokens = draw(sequence_length)
-    masked = torch.rand(tokens.shape, generator=generator) < MASKED_SHARE
-    masked[:, 0] = True  # so that the shortest batch has a loss
-    return Batch(
-        inputs={"source": tokens.masked_fill(masked, MASK)},
-        targets=tokens.masked_fill(~masked, IGNORED),
-    )
+        batch = Batch(inputs={"source": source, "target": target[:, :-1]}, targets=target[:, 1:])
+    else:
+        tokens = draw(sequence_length)
+        masked = torch.rand(tokens.shape, generator=generator) < MASKED_SHARE
+        masked[:, 0] = True  # so that the shortest batch has a loss
+        batch = Batch(
+            inputs={"source": tokens.masked_fill(masked, MASK)},
+            targets=tokens.masked_fill(~masked, IGNORED),
+        )
+    varied = isinstance(data, TextData) and data.lengths == "varied"
+    return _shortened(batch, generator) if varied else batch
+
+
+def _shortened(batch: Batch, generator: torch.Generator) -> Batch:
+    """The batch with each sequence of each stack cut at a place between half its length and all
+    of it, and padding behind."""
+    inputs: dict[str, Tensor] = {}
+    targets = batch.targets
+    for name, tokens in batch.inputs.items():
+        count, length = tokens.shape
+        kept = torch.randint((length + 1) // 2, length + 1, (count, 1), generator=generator)
+        padding = torch.arange(length) >= kept
+        inputs |= {name: tokens.masked_fill(padding, MASK), f"{name}_padding": padding}
+        if name == "target" or "target" not in batch.inputs:
+            targets = targets.masked_fill(padding, IGNORED)
+    return Batch(inputs=inputs, targets=targets)
 
 
 def _task(
@@ -88,14 +117,18 @@ def _task(
 ) -> Batch:
     if architecture is Architecture.DECODER_ONLY:
         question = draw((sequence_length + 1) // 2)
-        tokens = torch.cat([question, synthetic.transformed(name, question)], dim=1)
-        tokens = tokens[:, : sequence_length + 1]
-        inputs, targets = tokens[:, :-1], tokens[:, 1:].clone()
-        targets[:, : question.shape[1] - 1] = IGNORED
+        begin = torch.full_like(question[:, :1], MASK)
+        tokens = torch.cat([question, begin, synthetic.transformed(name, question)], dim=1)
+        inputs, targets = tokens[:, :sequence_length], tokens[:, 1 : sequence_length + 1].clone()
+        targets[:, : question.shape[1]] = IGNORED
         return Batch(inputs={"target": inputs}, targets=targets)
     question = draw(sequence_length)
     answer = synthetic.transformed(name, question)
     if architecture is Architecture.ENCODER_ONLY:
         return Batch(inputs={"source": question}, targets=answer)
-    begun = torch.cat([torch.full_like(answer[:, :1], MASK), answer[:, :-1]], dim=1)
-    return Batch(inputs={"source": question, "target": begun}, targets=answer)
+    return Batch(inputs={"source": question, "target": _begun(answer)}, targets=answer)
+
+
+def _begun(answer: Tensor) -> Tensor:
+    """What a decoder reads while it writes `answer`: a MASK, then its own words."""
+    return torch.cat([torch.full_like(answer[:, :1], MASK), answer[:, :-1]], dim=1)

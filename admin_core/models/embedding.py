@@ -21,16 +21,47 @@ def sinusoidal_positions(
     return torch.cat([angle.sin(), angle.cos(), odd], dim=1)
 
 
-class Embedding(nn.Module):
-    """dropout(sqrt(d_model) * token embedding + sinusoidal position)"""
+class SinusoidalPositions(nn.Module):
+    """The fixed waves, made anew for each length."""
 
-    def __init__(self, tokens: nn.Embedding, *, dropout: float) -> None:
+    def forward(self, x: Float[Tensor, "batch seq d_model"]) -> Float[Tensor, "seq d_model"]:
+        _, seq, d_model = x.shape
+        return sinusoidal_positions(seq, d_model, device=x.device).to(x.dtype)
+
+
+class LearnedPositions(nn.Module):
+    """A trainable row for each position."""
+
+    def __init__(self, max_positions: int, d_model: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(max_positions, d_model)
+
+    def forward(self, x: Float[Tensor, "batch seq d_model"]) -> Float[Tensor, "seq d_model"]:
+        return self.table.weight[: x.shape[1]]
+
+
+class Embedding(nn.Module):
+    """dropout(norm(scale * token embedding + position))"""
+
+    def __init__(
+        self,
+        tokens: nn.Embedding,
+        *,
+        scale: float,
+        dropout: float,
+        positions: nn.Module | None = None,
+        norm: nn.Module | None = None,
+    ) -> None:
+        """Without `positions`, the attention branches bring their own."""
         super().__init__()
         self.tokens = tokens
+        self.scale = scale
+        self.positions = positions
+        self.norm = norm or nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Int[Tensor, "batch seq"]) -> Float[Tensor, "batch seq d_model"]:
-        d_model = self.tokens.embedding_dim
-        embedded = math.sqrt(d_model) * self.tokens(tokens)
-        positions = sinusoidal_positions(tokens.shape[1], d_model, device=tokens.device)
-        return self.dropout(embedded + positions.to(embedded.dtype))  # type: ignore[no-any-return]
+        x = self.scale * self.tokens(tokens)
+        if self.positions is not None:
+            x = x + self.positions(x)
+        return self.dropout(self.norm(x))  # type: ignore[no-any-return]

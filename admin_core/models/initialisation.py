@@ -1,45 +1,93 @@
-"""The paper's initialisation.
+"""Fresh weights.
 
-Xavier-uniform on every weight matrix, U(-a, a) with a = gain * sqrt(6 / (fan_in + fan_out)); the
-query, key and value projections take gain 1/sqrt(2), which is what Xavier gives their fused
-(3 d_model, d_model) matrix; embeddings are N(0, 1/d_model); biases 0, norms 1.
+    xavier   the paper's. Xavier-uniform matrices, U(-a, a) with a = sqrt(6 / (fan_in + fan_out));
+             query, key and value over sqrt(2), which is what Xavier gives their fused
+             (3 d_model, d_model) matrix; embeddings N(0, 1/d_model) that enter times sqrt(d_model)
+    gpt2     N(0, 0.02^2) everywhere; the projections onto the shortcut over the square root of
+             their stack's number of sub-layers (Radford et al. 2019)
+    t5       N(0, 1/fan_in) matrices, embeddings N(0, 1); tied logits over sqrt(d_model) (Raffel
+             et al. 2020). T5 leaves attention logits unscaled and its query N(0, 1/(d_model
+             d_head)) instead: the same function as here
 
-Each parameter draws from a stream of its own, named by its path, so that one sub-layer can be
-made without the others. Source: the released code of Liu et al. 2020, on fairseq.
+Biases are 0, norms and omegas 1, ReZero's gates 0. Each parameter draws from a stream of its own,
+named by its path, so that one sub-layer can be made without the others.
+Source of xavier: the released code of Liu et al. 2020, on fairseq.
 """
 
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from admin_core.models.attention import Attention
-from admin_core.models.sublayer import ScaledShortcutAddition
+from admin_core.models.feed_forward import FeedForward
+from admin_core.models.sublayer import GatedAddition, ScaledShortcutAddition
 from admin_core.seeds import stream
+from admin_core.size import num_sublayers
+from admin_core.spec import Initialisation, TransformerSpec
+
+GPT2_STD = 0.02
+
+
+def embedding_scale(spec: TransformerSpec) -> float:
+    """What token embeddings are multiplied by on their way in."""
+    return math.sqrt(spec.d_model) if spec.initialisation is Initialisation.XAVIER else 1.0
+
+
+def logit_scale(spec: TransformerSpec) -> float:
+    """What logits are multiplied by on their way out."""
+    t5 = spec.initialisation is Initialisation.T5
+    return spec.d_model**-0.5 if t5 and spec.tied_embeddings else 1.0
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, *, seed: int) -> None:
+def initialise(model: nn.Module, spec: TransformerSpec, *, seed: int) -> None:
     """Fill every parameter of `model`, in place."""
-    gains = {
-        projection: 1 / math.sqrt(2)
-        for attention in model.modules()
-        if isinstance(attention, Attention)
-        for projection in (attention.query, attention.key, attention.value)
-    }
+    narrowed = _narrowed(model, spec)
     for path, module in model.named_modules():
-        if isinstance(module, nn.Linear):
-            weight = torch.empty(module.weight.shape)
-            nn.init.xavier_uniform_(
-                weight, gains.get(module, 1.0), generator=stream(seed, f"{path}.weight")
-            )
-            module.weight.copy_(weight)
-            if module.bias is not None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            std = _std(module, spec) * narrowed.get(module, 1.0)
+            uniform = spec.initialisation is Initialisation.XAVIER and isinstance(module, nn.Linear)
+            module.weight.copy_(_draw(module.weight, std, uniform, stream(seed, f"{path}.weight")))
+            if isinstance(module, nn.Linear) and module.bias is not None:
                 module.bias.zero_()
-        elif isinstance(module, nn.Embedding):
-            weight = torch.empty(module.weight.shape)
-            std = module.embedding_dim**-0.5
-            weight.normal_(0, std, generator=stream(seed, f"{path}.weight"))
-            module.weight.copy_(weight)
-        elif isinstance(module, nn.LayerNorm | ScaledShortcutAddition):
+        elif isinstance(module, nn.LayerNorm | nn.RMSNorm | ScaledShortcutAddition | GatedAddition):
             module.reset_parameters()
+
+
+def _draw(like: Tensor, std: float, uniform: bool, generator: torch.Generator) -> Tensor:
+    weight = torch.empty(like.shape)
+    if uniform:
+        bound = math.sqrt(3) * std
+        return weight.uniform_(-bound, bound, generator=generator)
+    return weight.normal_(0, std, generator=generator)
+
+
+def _std(module: nn.Linear | nn.Embedding, spec: TransformerSpec) -> float:
+    """The standard deviation of a weight matrix by its kind alone."""
+    is_embedding = isinstance(module, nn.Embedding)
+    match spec.initialisation:
+        case Initialisation.GPT2:
+            return GPT2_STD
+        case Initialisation.T5:
+            return 1.0 if is_embedding else 1 / math.sqrt(module.weight.shape[1])
+        case Initialisation.XAVIER:
+            # An untied output projection is an embedding that is read backwards.
+            if is_embedding or module.weight.shape[0] == spec.vocab_size:
+                return 1 / math.sqrt(spec.d_model)
+            return math.sqrt(2 / (module.weight.shape[0] + module.weight.shape[1]))
+
+
+def _narrowed(model: nn.Module, spec: TransformerSpec) -> dict[nn.Module, float]:
+    """The factors on matrices that their place in the network makes narrower."""
+    factors: dict[nn.Module, float] = {}
+    depth = {stack.value: n for stack, n in num_sublayers(spec).items()}
+    for path, module in model.named_modules():
+        if not isinstance(module, Attention | FeedForward):
+            continue
+        if spec.initialisation is Initialisation.GPT2:
+            factors[module.output] = depth[path.split(".", 1)[0]] ** -0.5
+        elif spec.initialisation is Initialisation.XAVIER and isinstance(module, Attention):
+            for projection in (module.query, module.key, module.value):
+                factors[projection] = 2**-0.5
+    return factors

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from admin_core.spec import Optimizer, TrainingSpec
+from admin_core.training.schedule_free import ScheduleFree
 
 
 def make_optimizer(
@@ -30,3 +31,5 @@ def make_optimizer(
             return torch.optim.AdamW(groups, lr=lr, betas=training.betas, eps=training.epsilon)
         case Optimizer.RADAM:
             return torch.optim.RAdam(groups, lr=lr, betas=training.betas, eps=training.epsilon)
+        case Optimizer.SCHEDULE_FREE:
+            return ScheduleFree(groups, lr=lr, betas=training.betas, eps=training.epsilon)

@@ -14,8 +14,8 @@ edges that were seen, not probabilities. `bench/first_verdict.py` repeats the tr
 from admin_core.report import AmplificationSection, Outcome, OutputChange, Reason, Verdict
 from admin_core.spec import Stack
 
-GROWTH_AT_RISK = 17.0
-GROWTH_UNSTABLE = 20.0
+GROWTH_AT_RISK = 19.5
+GROWTH_UNSTABLE = 21.0
 UPDATE_SHARE_HARMLESS = 0.003
 UPDATE_SHARE_AT_RISK = 0.95
 

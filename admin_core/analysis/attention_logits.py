@@ -1,0 +1,85 @@
+"""The logits and the entropy of an attention, head by head.
+
+The model's own attention never shows its logits, so they are computed once more from the queries
+and keys that enter it.
+
+Notation:
+    l_ts      logit of query t for key s, q_t . k_s / sqrt(d_head), as it enters the softmax
+    p_ts      softmax of l_ts over the keys that the query may see
+    H_t       entropy of the query, -sum_s p_ts ln p_ts, in nats
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+MAX_LOGITS = 2**22
+"""Logits that are held in memory at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogitRange:
+    """The logits of one attention."""
+
+    largest: Float[Tensor, " heads"]
+    """max |l_ts| over the pairs that may see each other."""
+
+    entropy: Float[Tensor, " heads"]
+    """Mean H_t over queries, in nats."""
+
+    relative_entropy: Float[Tensor, " heads"] | None
+    """Mean of H_t / ln(keys seen) over the queries that see two or more; None where none does."""
+
+
+@torch.no_grad()
+def logit_range(
+    queries: Float[Tensor, "batch heads seq d_head"],
+    keys: Float[Tensor, "batch kv_heads source d_head"],
+    *,
+    causal: bool,
+    padding: Bool[Tensor, "batch source"] | None = None,
+    padded_queries: bool = False,
+) -> LogitRange:
+    """Logits recomputed in float32, a bounded number at a time.
+
+    Args:
+        queries, keys: as they enter the dot product; with fewer key heads than query heads each
+            serves a group of neighbouring queries.
+        causal: whether query t sees the keys s <= t alone.
+        padding: True at the keys that hold no token.
+        padded_queries: whether `padding` tells of the queries too, which are then left out.
+    """
+    batch, heads, seq, d_head = queries.shape
+    source = keys.shape[2]
+    keys = keys.float().repeat_interleave(heads // keys.shape[1], dim=1)
+    position = torch.arange(max(seq, source), device=queries.device)
+    largest = torch.zeros(heads, device=queries.device)
+    # Rows: entropy, relative entropy; then how many queries each is the sum over.
+    sums = torch.zeros(2, heads, dtype=torch.float64, device=queries.device)
+    counts = torch.zeros(2, dtype=torch.float64, device=queries.device)
+    num_sequences = max(1, MAX_LOGITS // (heads * seq * source))
+    num_queries = max(1, MAX_LOGITS // (heads * source))
+    for first in range(0, batch, num_sequences):
+        part = slice(first, first + num_sequences)
+        for start in range(0, seq, num_queries):
+            rows = slice(start, start + num_queries)
+            logits = queries[part, :, rows].float() @ keys[part].mT / math.sqrt(d_head)
+            visible = torch.ones_like(logits[:, :1], dtype=torch.bool)
+            if causal:
+                visible &= position[:seq][rows, None] >= position[:source]
+            if padding is not None:
+                visible &= ~padding[part, None, None, :]
+                if padded_queries:
+                    visible &= ~padding[part, None, rows, None]
+            seen = visible.sum(-1)  # sequences 1 queries
+            largest = largest.maximum(logits.abs().where(visible, 0).amax(dim=(0, 2, 3)))
+            log_p = logits.where(visible, -math.inf).log_softmax(-1)
+            entropy = -(log_p.exp() * log_p).where(visible, 0).sum(-1)
+            relative = torch.where(seen > 1, entropy / seen.clamp(min=2).log(), 0)
+            sums += torch.stack([entropy.double().sum((0, 2)), relative.double().sum((0, 2))])
+            counts += torch.stack([(seen > 0).sum(), (seen > 1).sum()])
+    entropy, relative = (sums / counts.clamp(min=1)[:, None]).float()
+    return LogitRange(largest, entropy, relative if counts[1] > 0 else None)

@@ -1,0 +1,18 @@
+"""The unigram loss: what a model that has learned how frequent each token is, and nothing of its
+context, loses on average. Deep networks that do not train stay there."""
+
+from collections.abc import Iterable
+
+import torch
+
+from admin_core.data.batch import IGNORED, Batch
+
+
+def unigram_entropy(batches: Iterable[Batch], *, vocabulary: int) -> float:
+    """-sum_v p_v ln p_v in nats, with p_v the share of token v among all targets of `batches`."""
+    counts = torch.zeros(vocabulary, dtype=torch.float64)
+    for batch in batches:
+        targets = batch.targets[batch.targets != IGNORED].cpu()
+        counts += torch.bincount(targets, minlength=vocabulary)
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * shares.log()).sum())

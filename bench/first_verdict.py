@@ -1,0 +1,132 @@
+"""The trial behind the first verdict's thresholds: what each rule measures, and what training did.
+
+    python -m bench.first_verdict            # about 15 minutes on one core; adds missing rows only
+
+Models of width 64 with 2 heads on the embedded text, 16 x 32 bytes a batch, Adam with betas 0.9 and
+0.98, 50 warm-up steps, then a constant rate, 250 steps in all, seed 0. One JSON object a line in
+bench/results/first_verdict.jsonl; the table on the screen sorts them by growth.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from admin_core.analysis.omega import apply_omegas
+from admin_core.analysis.profiling import profile
+from admin_core.applicability import TAKES_OMEGAS
+from admin_core.data.batches import make_batch
+from admin_core.diagnosis import diagnose_spec
+from admin_core.models.transformer import build_transformer
+from admin_core.report import Report
+from admin_core.residual import residual_branches
+from admin_core.seeds import ambient
+from admin_core.spec import DiagnosisSpec
+from admin_core.training.loss import batch_loss
+from admin_core.training.optimizers import make_optimizer
+
+RESULTS = Path(__file__).parent / "results" / "first_verdict.jsonl"
+STEPS, WARMUP = 250, 50
+
+
+def specs() -> Iterator[DiagnosisSpec]:
+    """The grid: architecture, layers, scheme, learning rate."""
+    schemes = ("post_ln", "pre_ln", "admin")
+    decoders = itertools.product(["decoder_only"], (6, 12, 18, 24), schemes, (1e-3, 3e-3))
+    others = itertools.product(["encoder_decoder"], (6, 12, 18), schemes, (1e-3,))
+    for architecture, layers, scheme, learning_rate in itertools.chain(decoders, others):
+        model = {
+            "architecture": architecture,
+            "decoder_layers": layers,
+            "d_model": 64,
+            "num_heads": 2,
+            "scheme": scheme,
+        }
+        if architecture == "encoder_decoder":
+            model["encoder_layers"] = layers
+        training = {
+            "learning_rate": learning_rate,
+            "warmup_steps": WARMUP,
+            "schedule": "constant",
+            "steps": STEPS,
+            "batch_size": 16,
+            "sequence_length": 32,
+        }
+        yield DiagnosisSpec.model_validate({"model": model, "training": training})
+
+
+def train(spec: DiagnosisSpec) -> list[float]:
+    """The loss of each step, in nats."""
+    model = build_transformer(spec.model, seed=spec.seed)
+    training = spec.training
+
+    def batch_of(step: int) -> Any:
+        return make_batch(
+            spec.data,
+            spec.model,
+            batch_size=training.batch_size,
+            sequence_length=training.sequence_length,
+            seed=spec.seed,
+            step=step,
+        )
+
+    stacks = [s for s in spec.model.layers if spec.model.scheme_of(s) in TAKES_OMEGAS]
+    branches = residual_branches(model)
+    apply_omegas(profile(model, branches, batch_of(0), admin_stacks=stacks, seed=spec.seed))
+    optimizer = make_optimizer(model, training)
+    model.train()
+    losses = []
+    device = next(model.parameters()).device
+    with ambient(spec.seed, "training", device):
+        for step in range(training.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = training.learning_rate * min(1, (step + 1) / training.warmup_steps)
+            loss = batch_loss(model, batch_of(step + 1))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(round(loss.item(), 4))
+    return losses
+
+
+def row(spec: DiagnosisSpec) -> dict[str, Any]:
+    """One configuration: what was measured before training, and the last 20 steps' mean loss."""
+    report: Report = diagnose_spec(spec)
+    assert report.verdict is not None
+    losses = train(spec)
+    return {
+        "architecture": spec.model.architecture,
+        "layers": spec.model.decoder_layers,
+        "scheme": spec.model.scheme,
+        "learning_rate": spec.training.learning_rate,
+        "outcome": report.verdict.outcome,
+        "measured": {f"{r.path} {r.rule}": round(r.measured, 4) for r in report.verdict.reasons},
+        "first_loss": losses[0],
+        "last_loss": round(sum(losses[-20:]) / 20, 4),
+    }
+
+
+def main() -> None:
+    key = ("architecture", "layers", "scheme", "learning_rate")
+    rows = (
+        [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    )
+    done = {tuple(r[k] for k in key) for r in rows}
+    for spec in specs():
+        wanted = (
+            spec.model.architecture,
+            spec.model.decoder_layers,
+            spec.model.scheme,
+            spec.training.learning_rate,
+        )
+        if wanted not in done:
+            rows.append(row(spec))
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+    for r in sorted(rows, key=lambda r: max(v for k, v in r["measured"].items() if "ampl" in k)):
+        print(*(r[k] for k in key), r["outcome"], r["last_loss"], r["measured"])
+
+
+if __name__ == "__main__":
+    main()
