@@ -108,17 +108,16 @@ def diagnose_spec(
     with ExitStack() as gradients_held:
         if wanted & {Analysis.GRADIENTS, Analysis.AMPLIFICATION, Analysis.VERDICT}:
             with stages.stage("gradients"):
-                range_watch, stability = (
-                    RangeWatch(model, branches),
-                    StabilityCheck(model, branches),
-                )
+                range_watch = RangeWatch(model, branches)
+                stability = StabilityCheck(model, branches)
+                watch = [range_watch.watching(), stability.watching()]
                 passed = gradients_held.enter_context(
                     training_pass(
                         model,
                         branches,
                         batch,
                         seed=spec.seed,
-                        watch=[range_watch.watching(), stability.watching()],
+                        watch=watch if Analysis.GRADIENTS in wanted else [],
                     )
                 )
                 if Analysis.GRADIENTS in wanted:

@@ -53,7 +53,8 @@ def specs() -> Iterator[DiagnosisSpec]:
             "batch_size": 16,
             "sequence_length": 32,
         }
-        yield DiagnosisSpec.model_validate({"model": model, "training": training})
+        request = {"model": model, "training": training, "analyses": ["verdict"]}
+        yield DiagnosisSpec.model_validate(request)
 
 
 def train(spec: DiagnosisSpec) -> list[float]:

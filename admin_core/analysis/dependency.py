@@ -233,7 +233,8 @@ def _variances(parts: Float[Tensor, "components tokens d_model"]) -> Float[Tenso
     # Tensor.var says the same and takes ten times as long.
     centred = parts - parts.mean(dim=(1, 2), keepdim=True)
     deviations = torch.linalg.vector_norm(centred, dim=2).double()  # components tokens
-    return deviations.square().sum(1).cpu() / parts[0].numel()
+    variances: Tensor = deviations.square().sum(1).cpu() / parts[0].numel()
+    return variances
 
 
 def _shortcut_scale(add: ShortcutAddition, like: Float[Tensor, "tokens d_model"]) -> float:

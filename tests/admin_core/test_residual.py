@@ -70,7 +70,7 @@ class TestWatching:
         twice = torch.tensor(2.0)
         with at_additions(residual_branches(model), lambda *_: twice):
             scaled = model.states(**batch.inputs)
-        x = model.encoder.embedding(batch.inputs["source"])  # type: ignore[union-attr, operator]
+        x = model.encoder.embedding(batch.inputs["source"])  # type: ignore[union-attr]
         for branch in residual_branches(model):
             sublayer = branch.sublayer
             x = sublayer.post_norm(2 * x + sublayer.branch(x))
