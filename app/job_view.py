@@ -98,7 +98,11 @@ def _summary(job: JobSummary) -> dict[str, Any]:
         "created_at": _time(job.created_at),
         "started_at": _time(job.started_at),
         "finished_at": _time(job.finished_at),
-        "links": {"self": job_path(job.id), "gate": f"{job_path(job.id)}/gate"},
+        "links": {
+            "self": job_path(job.id),
+            "gate": f"{job_path(job.id)}/gate",
+            "omega": f"{job_path(job.id)}/omega",
+        },
     }
 
 

@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 
 from admin_core.errors import AdminCoreError
 from app.field_errors import field_errors, summary
-from worker.jobs import IdempotencyKeyReusedError
+from app.job_view import job_path
+from worker.jobs import IdempotencyKeyReusedError, Job
 from worker.problem import INVALID_REQUEST, UNEXPECTED, FieldError, Kind, Problem, problem_of
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 
 NOT_FOUND = Kind("not-found", HTTPStatus.NOT_FOUND, "There is no such thing")
 GATE_FAILED = Kind("gate-failed", HTTPStatus.CONFLICT, "The verdict fails the gate")
+NO_REPORT = Kind("no-report", HTTPStatus.FAILED_DEPENDENCY, "There is no report")
 NO_VERDICT = Kind("no-verdict", HTTPStatus.FAILED_DEPENDENCY, "There is no verdict to judge")
 UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis is not finished")
 NOT_READY = Kind("not-ready", HTTPStatus.SERVICE_UNAVAILABLE, "The service is not ready")
@@ -46,6 +48,21 @@ class ProblemError(HTTPException):
     def __init__(self, problem: Problem, headers: dict[str, str] | None = None) -> None:
         super().__init__(problem.status, problem.detail, headers)
         self.problem = problem
+
+
+RETRY_AFTER_SECONDS = 1
+
+
+def unfinished(job: Job) -> ProblemError:
+    """Of a job whose result was asked for too early; tells curl's ``--retry`` when to ask again."""
+    return ProblemError(
+        UNFINISHED.problem(
+            f"The diagnosis is {job.state}; ask again.",
+            state=job.state,
+            links={"diagnosis": job_path(job.id)},
+        ),
+        {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
 
 
 class ProblemResponse(JSONResponse):

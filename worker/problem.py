@@ -16,6 +16,7 @@ from admin_core.errors import (
     LimitExceededError,
     NonFiniteError,
     NoSuchDeviceError,
+    OmegaNotApplicableError,
 )
 
 
@@ -82,9 +83,8 @@ DEGENERATE_BRANCH = Kind(
 NON_FINITE = Kind(
     "non-finite", HTTPStatus.UNPROCESSABLE_ENTITY, "The model left the range of its numbers"
 )
-NO_SUCH_DEVICE = Kind(
-    "no-such-device", HTTPStatus.SERVICE_UNAVAILABLE, "The device is not there"
-)
+NO_SUCH_DEVICE = Kind("no-such-device", HTTPStatus.SERVICE_UNAVAILABLE, "The device is not there")
+NO_OMEGAS = Kind("no-omegas", HTTPStatus.CONFLICT, "The model takes no omegas")
 CORE_ERROR = Kind(
     "diagnosis-refused", HTTPStatus.UNPROCESSABLE_ENTITY, "The diagnosis cannot be made"
 )
@@ -100,6 +100,7 @@ KIND_OF_ERROR: dict[type[AdminCoreError], Kind] = {
     DegenerateBranchError: DEGENERATE_BRANCH,
     NonFiniteError: NON_FINITE,
     NoSuchDeviceError: NO_SUCH_DEVICE,
+    OmegaNotApplicableError: NO_OMEGAS,
     AdminCoreError: CORE_ERROR,
 }
 """Narrowest class first."""

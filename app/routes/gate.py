@@ -15,14 +15,13 @@ from admin_core.spec import Analysis, DiagnosisSpec
 from app.body import JsonRoute
 from app.deps import QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
 from app.job_view import View, job_path
-from app.problems import GATE_FAILED, NO_VERDICT, UNFINISHED, ProblemError, documented
+from app.problems import GATE_FAILED, NO_VERDICT, ProblemError, documented, unfinished
 from app.routes.diagnoses import find, submit
 from worker.jobs import FINISHED, Job
 from worker.problem import INVALID_REQUEST, FieldError
 
 router = APIRouter(prefix="/v1", tags=["gate"], route_class=JsonRoute)
 
-RETRY_AFTER_SECONDS = 1
 PATIENCE_SECONDS = 30.0
 """Waited for unless told otherwise: longer than most diagnoses, shorter than a proxy's patience."""
 
@@ -92,12 +91,7 @@ def judge(job: Job, fail_on: FailOn) -> GateResult:
     """The result of a job whose verdict passes; a problem for any other."""
     links = {"diagnosis": job_path(job.id)}
     if job.state not in FINISHED:
-        raise ProblemError(
-            UNFINISHED.problem(
-                f"The diagnosis is {job.state}; ask again.", state=job.state, links=links
-            ),
-            {"Retry-After": str(RETRY_AFTER_SECONDS)},
-        )
+        raise unfinished(job)
     verdict = job.report and job.report.get("verdict")
     if not verdict:
         raise ProblemError(
