@@ -27,21 +27,6 @@ Stopped = Literal["non_finite", "hopeless", "target", "budget"]
 """Why a run ended before its last step."""
 
 
-class RacePoint(Section):
-    """Where a run is after one step."""
-
-    step: int
-    loss: float | None
-    """None where it is not finite."""
-    learning_rate: float
-    tokens_per_second: float
-    """Of the run so far."""
-    validation_loss: float | None = None
-    """On held-out data, at the steps at which it was measured."""
-    watch: "WatchPoint | None" = None
-    """What the monitor saw, at the steps at which it looked."""
-
-
 class WatchPoint(Section):
     """What a monitor saw at one step; figures that are not finite are None, and a finding."""
 
@@ -60,6 +45,21 @@ class WatchPoint(Section):
     """Share of the units of an activation that are as good as never active, by its path."""
     saturated_units: dict[str, float]
     """Share of the units of a tanh or sigmoid whose input is nearly always at an end."""
+
+
+class RacePoint(Section):
+    """Where a run is after one step."""
+
+    step: int
+    loss: float | None
+    """None where it is not finite."""
+    learning_rate: float
+    tokens_per_second: float
+    """Of the run so far."""
+    validation_loss: float | None = None
+    """On held-out data, at the steps at which it was measured."""
+    watch: WatchPoint | None = None
+    """What the monitor saw, at the steps at which it looked."""
 
 
 class MonitorFinding(Section):
@@ -126,7 +126,7 @@ class SeedResult(Section):
     """In training steps."""
     omegas: dict[str, float]
     """By the path of the sub-layer, of the stacks that Admin has profiled."""
-    monitor: MonitorSection | None
+    monitor: MonitorSection
 
 
 class Difference(Section):

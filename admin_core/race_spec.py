@@ -70,18 +70,28 @@ class SensitivityGrid(Part):
         ]
 
 
+class Sensitivity(Part):
+    """The grid in place of a list of arms."""
+
+    sensitivity: SensitivityGrid
+
+
 def _arms_in_full(arms: Any) -> Any:
     """Shorthands written out: a scheme's name is an arm, and so is each cell of a grid."""
-    if isinstance(arms, Mapping) and set(arms) == {"sensitivity"}:
-        try:
-            return SensitivityGrid.model_validate(arms["sensitivity"]).arms()
-        except ValidationError as error:
-            raise _below(("sensitivity",), error) from None
+    if isinstance(arms, Mapping):
+        return Sensitivity.model_validate(arms).sensitivity.arms()
     if not isinstance(arms, list | tuple):
         return arms
+    unknown = [i for i, arm in enumerate(arms) if isinstance(arm, str) and arm not in list(Scheme)]
+    if unknown:
+        known = ", ".join(scheme.value for scheme in Scheme)
+        message = f"No scheme has this name; give one of {known}, or an object with name and patch"
+        raise ValidationError.from_exception_data(
+            "race", [_error((i,), arms[i], "unknown_scheme", message) for i in unknown]
+        )
     return [
         {"name": str(arm), "patch": {"model": {"scheme": str(arm)}}}
-        if isinstance(arm, str) and arm in list(Scheme)
+        if isinstance(arm, str)
         else arm
         for arm in arms
     ]
@@ -89,8 +99,9 @@ def _arms_in_full(arms: Any) -> Any:
 
 def _counted_seeds(seeds: Any) -> Any:
     """A number n stands for the seeds 0 to n - 1."""
-    counted = isinstance(seeds, int) and not isinstance(seeds, bool)
-    return range(min(max(seeds, 0), 1_001)) if counted else seeds
+    if isinstance(seeds, bool) or not isinstance(seeds, int):
+        return seeds
+    return range(min(seeds, 1_001))  # more are refused by their number anyway
 
 
 class StopRules(Part):
@@ -137,13 +148,15 @@ class RaceSpec(Subject):
     """Everything a race needs. The same spec and version give the same losses on one device."""
 
     arms: Annotated[
-        tuple[Arm, ...], BeforeValidator(_arms_in_full), Field(min_length=1, max_length=1_000)
+        tuple[Arm, ...],
+        BeforeValidator(_arms_in_full, json_schema_input_type=list[Scheme | Arm] | Sensitivity),
+        Field(min_length=1, max_length=1_000),
     ]
     """Each the name of a scheme, or ``{"name": ..., "patch": {"model": ..., "training": ...}}``; or
     ``{"sensitivity": {}}``, the paper's grid of learning rates and beta2."""
     seeds: Annotated[
         tuple[Annotated[Whole, Field(lt=2**63)], ...],
-        BeforeValidator(_counted_seeds),
+        BeforeValidator(_counted_seeds, json_schema_input_type=Count | list[Whole]),
         Field(min_length=1, max_length=1_000),
     ] = (0, 1, 2)
     """A list, or a number n for 0 to n - 1."""

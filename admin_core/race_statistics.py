@@ -29,11 +29,12 @@ STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.2
 
 
 def student_t(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t; beyond the table, within 1 % by its expansion."""
+    """The 97.5 % quantile of Student's t; beyond the table, within 1 in 1,000 by its expansion."""
     if degrees <= len(STUDENT_T):
         return STUDENT_T[degrees - 1]
-    normal = 1.95996
-    return normal + (normal**3 + normal) / (4 * degrees)
+    z = 1.95996
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+    return z + (z**3 + z) / (4 * degrees) + second
 
 
 def standard_error(values: Sequence[float]) -> float | None:
@@ -166,7 +167,8 @@ def _fate(arm: ArmResult) -> str:
     """One arm's sentence: how many seeds ended how, and at what loss."""
     total = len(arm.seeds)
     ends = [
-        f"{outcome.value} in {arm.outcomes[outcome]} of {total} seeds"
+        f"{outcome.value} in "
+        + ("its one seed" if total == 1 else f"{arm.outcomes[outcome]} of {total} seeds")
         for outcome in FROM_GOOD_TO_BAD
         if outcome in arm.outcomes
     ]

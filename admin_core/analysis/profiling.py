@@ -189,26 +189,29 @@ def profile_repeatedly(
     Raises:
         as `profile` does.
     """
-    passes: list[list[list[BranchProfile]]] = []
-    for own_seed in range(seed, seed + omega.seeds):
-        if own_seed > seed:
-            model = make_model(own_seed)
-        of_model = branches if own_seed == seed else residual_branches(model)
-        passes.append(
-            [
-                profile(
-                    model,
-                    of_model,
-                    make_batch(own_seed, step),
-                    admin_stacks=admin_stacks,
-                    seed=own_seed,
-                    step=step,
-                    omega=omega,
-                )
-                for step in range(omega.batches)
-            ]
-        )
-    return average(passes)
+
+    def passes_of(own_seed: int) -> list[list[BranchProfile]]:
+        """A pass for each batch. The profiles speak of `branches` and not of the model's own, so
+        that no model but the first outlives its passes."""
+        own_model = model if own_seed == seed else make_model(own_seed)
+        own_branches = residual_branches(own_model)
+        passes = []
+        for step in range(omega.batches):
+            found = profile(
+                own_model,
+                own_branches,
+                make_batch(own_seed, step),
+                admin_stacks=admin_stacks,
+                seed=own_seed,
+                step=step,
+                omega=omega,
+            )
+            passes.append(
+                [replace(row, branch=branch) for row, branch in zip(found, branches, strict=True)]
+            )
+        return passes
+
+    return average([passes_of(own_seed) for own_seed in range(seed, seed + omega.seeds)])
 
 
 def average(passes: Sequence[Sequence[list[BranchProfile]]]) -> list[BranchProfile]:

@@ -6,7 +6,6 @@ one that was stopped goes on from its last checkpoint as if nothing had happened
 """
 
 import hashlib
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -20,9 +19,6 @@ from torch import nn
 from admin_core.analysis.omega import apply_omegas
 from admin_core.analysis.profiling import profile
 from admin_core.data.batch import Batch
-from admin_core.data.batches import make_batch
-from admin_core.data.text import Split
-from admin_core.data.unigram import unigram_entropy
 from admin_core.device import resolve_device
 from admin_core.models.transformer import Transformer, build_transformer
 from admin_core.progress import OnProgress, Progress, ignore_progress
@@ -36,12 +32,10 @@ from admin_core.training.checkpoints import Checkpoint, load_checkpoint, save_ch
 from admin_core.training.monitor import Monitor
 from admin_core.training.optimizers import make_optimizer
 from admin_core.training.outcomes import MIN_TAIL, is_hopeless, judge_run, steps_to
+from admin_core.training.run_batches import RunBatches
 from admin_core.training.schedules import learning_rate_at
 from admin_core.training.step import training_step
 from admin_core.training.validation import validation_loss
-
-UNIGRAM_TOKENS = 2**17
-"""Targets that token frequencies are counted over, or all that the run trains on if fewer."""
 
 OnPoint = Callable[[RacePoint], None]
 """Called after every step."""
@@ -99,7 +93,7 @@ def train_arm(
     on = resolve_device(device)
     training = run.training
     state = RunState()
-    batches = _Batches(run, seed, on)
+    batches = RunBatches(run, seed, on)
     model = build_transformer(run.model, seed=seed, device=on)
     optimizer = make_optimizer(model, training)
     monitor = Monitor(
@@ -184,7 +178,7 @@ def train_arm(
         tokens_per_second=state.tokens_per_second,
         seconds=state.seconds,
         omegas=state.omegas,
-        monitor=monitor.section() if run.monitoring.every else None,
+        monitor=monitor.section(),
     )
 
 
@@ -200,47 +194,10 @@ def profile_admin(model: Transformer, run: RunSpec, batch: Batch, *, seed: int) 
     return {found.branch.path: found.omega for found in profiles if found.omega is not None}
 
 
-class _Batches:
-    """The run's data, by the number of the batch."""
-
-    def __init__(self, run: RunSpec, seed: int, device: torch.device) -> None:
-        self.run, self.seed, self.device = run, seed, device
-
-    def training(self, number: int) -> Batch:
-        return self._draw(number, Split.TRAINING).to(self.device)
-
-    def of_step(self, step: int) -> list[Batch]:
-        """As many as are accumulated; the first step has number 0."""
-        count = self.run.training.accumulation
-        return [self.training(number) for number in range((step - 1) * count, step * count)]
-
-    def held_out(self) -> Iterator[Batch]:
-        for number in range(self.run.validation.batches):
-            yield self._draw(number, Split.HELD_OUT).to(self.device)
-
-    def unigram_loss(self) -> float:
-        first = self._draw(0, Split.TRAINING)
-        wanted = -(-UNIGRAM_TOKENS // first.targets.numel())
-        count = min(wanted, self.run.training.steps * self.run.training.accumulation)
-        rest = (self._draw(number, Split.TRAINING) for number in range(1, count))
-        return unigram_entropy(itertools.chain([first], rest), vocabulary=self.run.model.vocab_size)
-
-    def _draw(self, number: int, split: Split) -> Batch:
-        return make_batch(
-            self.run.data,
-            self.run.model,
-            batch_size=self.run.training.batch_size,
-            sequence_length=self.run.training.sequence_length,
-            seed=self.seed,
-            step=number,
-            split=split,
-        )
-
-
 def _validate(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: _Batches,
+    batches: RunBatches,
     run: RunSpec,
     state: RunState,
 ) -> float | None:

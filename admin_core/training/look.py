@@ -9,6 +9,7 @@ gradients are accumulated, activations are those of the last batch, and so they 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -122,39 +123,32 @@ class Look:
 
     def _observer(self, path: str, module: nn.Module) -> Callable[..., None] | None:
         """What to call after each forward pass of `module`, where there is something to see."""
-
-        def see_attention(attention: Any, args: Any, kwargs: Any, __: Any) -> None:
-            self._see_attention(path, attention, *args, **kwargs)
-
-        def see_activation(_: nn.Module, __: Any, ___: Any, output: Tensor) -> None:
-            if self.model.training:
-                self.dead[path] = _never(output.detach().abs() > ACTIVE)
-
-        def see_squashing(_: nn.Module, args: Any, __: Any, ___: Any) -> None:
-            if self.model.training:
-                low, high = TANH_ENDS if isinstance(module, nn.Tanh) else SIGMOID_ENDS
-                x = args[0].detach()
-                self.saturated[path] = _never((x > low) & (x < high))
-
         if isinstance(module, Attention):
-            return see_attention
+            return partial(self._see_attention, path)
         if isinstance(module, nn.ReLU | nn.GELU | nn.SiLU):
-            return see_activation
+            return partial(self._see_activation, path)
         if isinstance(module, nn.Tanh | nn.Sigmoid):
-            return see_squashing
+            return partial(self._see_squashing, path)
         return None
+
+    def _see_activation(self, path: str, _: nn.Module, __: Any, ___: Any, output: Tensor) -> None:
+        if self.model.training:
+            self.dead[path] = _never(output.detach().abs() > ACTIVE)
+
+    def _see_squashing(self, path: str, module: nn.Module, args: Any, _: Any, __: Any) -> None:
+        if self.model.training:
+            low, high = TANH_ENDS if isinstance(module, nn.Tanh) else SIGMOID_ENDS
+            x = args[0].detach()
+            self.saturated[path] = _never((x > low) & (x < high))
 
     @torch.no_grad()
     def _see_attention(
-        self,
-        path: str,
-        attention: Attention,
-        x: Tensor,
-        memory: Tensor | None = None,
-        padding: Tensor | None = None,
+        self, path: str, attention: Attention, args: Any, kwargs: Any, _: Any
     ) -> None:
         if not self.model.training:
             return
+        given = dict(zip(("x", "memory", "padding"), args, strict=False)) | kwargs
+        x, memory, padding = given["x"], given.get("memory"), given.get("padding")
         memory = None if memory is None else memory[:SEQUENCES]
         padding = None if padding is None else padding[:SEQUENCES]
         queries, keys = attention.queries_and_keys(x[:SEQUENCES], memory)

@@ -1,4 +1,5 @@
 import math
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -253,6 +254,29 @@ class TestSeveralPasses:
             assert found.branch_variance == pytest.approx((a + b) / 2)
             assert found.branch_variance_sem == pytest.approx(abs(a - b) / 2)
 
+    def test_no_model_but_the_first_outlives_its_passes(self) -> None:
+        """Or three models of 100 + 100 layers would take 9 GiB at once."""
+        spec = small(scheme="admin")
+        first = build_transformer(spec, seed=0)
+        alive: weakref.WeakSet[Transformer] = weakref.WeakSet()
+
+        def make_model(own_seed: int) -> Transformer:
+            assert len(alive) == 0
+            alive.add(made := build_transformer(spec, seed=own_seed))
+            return made
+
+        found = profile_repeatedly(
+            first,
+            branches := residual_branches(first),
+            omega=ClinicOmega(seeds=3),
+            admin_stacks=list(spec.layers),
+            seed=0,
+            make_model=make_model,
+            make_batch=lambda own, step: drawn(spec, seed=own),
+        )
+        assert len(alive) == 0
+        assert [row.branch for row in found] == branches
+
     def test_omegas_are_averaged_by_their_squares(self) -> None:
         of = replace(profiled(small(scheme="admin"))[1], omega=None)
         found = average([[[replace(of, omega=1.0)], [replace(of, omega=7.0)]]])[0]
@@ -314,6 +338,14 @@ class TestWhatCannotBeProfiled:
         batch = Batch(inputs={"target": target, "target_padding": padding}, targets=target)
         with pytest.raises(DegenerateBranchError, match=r"decoder\.layers\.0\.self_attention"):
             profiled(spec, batch=batch, omega=ClinicOmega(padding=Padding.MASKED))
+
+    def test_a_single_token_has_the_variance_of_its_features_and_no_standard_error(self) -> None:
+        """Degenerate only for a variance per token position, which Var here is not."""
+        spec = small(scheme="admin")
+        for found in profiled(spec, batch=drawn(spec, count=1, length=1)):
+            assert 0 < found.branch_variance < math.inf
+            assert 0 < (found.omega or 0) < math.inf
+            assert found.branch_variance_sem is None
 
     def test_a_dead_embedding_is_no_first_value(self) -> None:
         spec = small("encoder_only", scheme="admin", positions="rotary", dropout=0.0)
