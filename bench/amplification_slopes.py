@@ -19,11 +19,12 @@ from statistics import mean
 from typing import Any
 
 from admin_core.analysis.amplification import random_output_change, states
-from admin_core.analysis.growth import growth
+from admin_core.analysis.growth import Growth, growth
 from admin_core.analysis.omega import apply_omegas
 from admin_core.analysis.profiling import profile
 from admin_core.data.batches import make_batch
 from admin_core.models.transformer import build_transformer
+from admin_core.report import OutputChange
 from admin_core.residual import residual_branches
 from admin_core.spec import DiagnosisSpec, Scheme, Stack
 
@@ -37,8 +38,8 @@ DATA: dict[str, dict[str, str]] = {
 }
 
 
-def measure(data: str, width: int, scheme: str, seed: int) -> dict[str, Any]:
-    """One row."""
+def output_change(data: str, width: int, scheme: str, seed: int) -> OutputChange:
+    """Of the encoder, under the random step."""
     spec = DiagnosisSpec.model_validate(
         {
             "model": {
@@ -59,9 +60,14 @@ def measure(data: str, width: int, scheme: str, seed: int) -> dict[str, Any]:
     if spec.model.scheme is Scheme.ADMIN:
         apply_omegas(profile(model, branches, batch, admin_stacks=[Stack.ENCODER], seed=seed))
     before = states(model, branches, batch)
-    found = random_output_change(
+    return random_output_change(
         model, branches, batch, before, draws=spec.amplification.draws, seed=seed
     )[Stack.ENCODER]
+
+
+def measure(data: str, width: int, scheme: str, seed: int) -> dict[str, Any]:
+    """One row."""
+    found = output_change(data, width, scheme, seed)
     return {
         "data": data,
         "width": width,
@@ -73,6 +79,15 @@ def measure(data: str, width: int, scheme: str, seed: int) -> dict[str, Any]:
         "predicted_constant": found.predicted_constant,
         "output_change": [float(f"{change:.4g}") for change in found.output_change],
     }
+
+
+def pooled_growth(of_cell: list[dict[str, Any]]) -> Growth:
+    """Of the mean curve over the rows of several seeds."""
+    curves = zip(*(row["output_change"] for row in of_cell), strict=True)
+    mean_curve = [mean(changes) for changes in curves]
+    pooled = growth(range(1, len(mean_curve) + 1), mean_curve)
+    assert pooled is not None, "200 depths have a slope"
+    return pooled
 
 
 def main() -> None:
@@ -91,10 +106,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for cell in itertools.product(DATA, WIDTHS, SCHEMES):
         of_cell = [row for row in rows if (row["data"], row["width"], row["scheme"]) == cell]
-        curves = zip(*(row["output_change"] for row in of_cell), strict=True)
-        mean_curve = [mean(changes) for changes in curves]
-        pooled = growth(range(1, len(mean_curve) + 1), mean_curve)
-        assert pooled is not None, "200 depths have a slope"
+        pooled = pooled_growth(of_cell)
         slopes = [row["slope"] for row in of_cell]
         theory = mean(row["predicted_slope"] for row in of_cell)
         data, width, scheme = cell

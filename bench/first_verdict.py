@@ -1,10 +1,10 @@
 """The trial behind the first verdict's thresholds: what each rule measures, and what training did.
 
-    python -m bench.first_verdict            # about 15 minutes on one core; adds missing rows only
+    python -m bench.first_verdict    # a minute; 15 without bench/results/first_verdict.jsonl
 
 Models of width 64 with 2 heads on the embedded text, 16 x 32 bytes a batch, Adam with betas 0.9 and
-0.98, 50 warm-up steps, then a constant rate, 250 steps in all, seed 0. One JSON object a line in
-bench/results/first_verdict.jsonl; the table on the screen sorts them by growth.
+0.98, 50 warm-up steps, then a constant rate, 250 steps in all, seed 0. The file holds what training
+did; the rules are measured anew at each run, and the table sorts by growth.
 """
 
 import itertools
@@ -19,7 +19,6 @@ from admin_core.applicability import TAKES_OMEGAS
 from admin_core.data.batches import make_batch
 from admin_core.diagnosis import diagnose_spec
 from admin_core.models.transformer import build_transformer
-from admin_core.report import Report
 from admin_core.residual import residual_branches
 from admin_core.seeds import ambient
 from admin_core.spec import DiagnosisSpec
@@ -91,42 +90,44 @@ def train(spec: DiagnosisSpec) -> list[float]:
     return losses
 
 
-def row(spec: DiagnosisSpec) -> dict[str, Any]:
-    """One configuration: what was measured before training, and the last 20 steps' mean loss."""
-    report: Report = diagnose_spec(spec)
-    assert report.verdict is not None
+def trained(spec: DiagnosisSpec) -> dict[str, Any]:
+    """One configuration, and the loss of the first step and of the last 20 steps in the mean."""
     losses = train(spec)
-    return {
-        "architecture": spec.model.architecture,
-        "layers": spec.model.decoder_layers,
-        "scheme": spec.model.scheme,
-        "learning_rate": spec.training.learning_rate,
-        "outcome": report.verdict.outcome,
-        "measured": {f"{r.path} {r.rule}": round(r.measured, 4) for r in report.verdict.reasons},
+    return key_of(spec) | {
         "first_loss": losses[0],
         "last_loss": round(sum(losses[-20:]) / 20, 4),
     }
 
 
+def key_of(spec: DiagnosisSpec) -> dict[str, Any]:
+    return {
+        "architecture": str(spec.model.architecture),
+        "layers": spec.model.decoder_layers,
+        "scheme": str(spec.model.scheme),
+        "learning_rate": spec.training.learning_rate,
+    }
+
+
 def main() -> None:
-    key = ("architecture", "layers", "scheme", "learning_rate")
     rows = (
         [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     )
-    done = {tuple(r[k] for k in key) for r in rows}
+    table = []
     for spec in specs():
-        wanted = (
-            spec.model.architecture,
-            spec.model.decoder_layers,
-            spec.model.scheme,
-            spec.training.learning_rate,
-        )
-        if wanted not in done:
-            rows.append(row(spec))
+        key = key_of(spec)
+        row = next((row for row in rows if key.items() <= row.items()), None)
+        if row is None:
+            row = trained(spec)
             with RESULTS.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-    for r in sorted(rows, key=lambda r: max(v for k, v in r["measured"].items() if "ampl" in k)):
-        print(*(r[k] for k in key), r["outcome"], r["last_loss"], r["measured"])
+                file.write(json.dumps(row) + "\n")
+        verdict = diagnose_spec(spec).verdict
+        assert verdict is not None
+        growth = max(r.measured for r in verdict.reasons if r.rule == "amplification")
+        update = max(r.measured for r in verdict.reasons if r.rule == "update")
+        table.append((growth, update, row["last_loss"], verdict.outcome, *key.values()))
+    print("growth  update share  last loss  verdict   configuration")
+    for growth, update, loss, outcome, *configuration in sorted(table):
+        print(f"{growth:6.1f}  {update:12.2f}  {loss:9.3f}  {outcome:8}  ", *configuration)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from admin_core.analysis.profiling import profile
 from admin_core.analysis.training_pass import training_pass
 from admin_core.data.batches import make_batch
 from admin_core.models.transformer import build_transformer
+from admin_core.report import GradientsSection
 from admin_core.residual import residual_branches
 from admin_core.spec import Optimizer, Stack, TextData, TrainingSpec, TransformerSpec
 
@@ -31,8 +32,10 @@ PAIRS = (
 SEEDS = range(3)
 
 
-def measure(*, layers: int, d_model: int, encoder: str, decoder: str, seed: int) -> list[float]:
-    """first/last of the encoder and of the decoder, spread under SGD and under Adam."""
+def section(
+    *, layers: int, d_model: int, encoder: str, decoder: str, seed: int
+) -> GradientsSection:
+    """What a diagnosis would report of one model."""
     spec = TransformerSpec.model_validate(
         {
             "architecture": "encoder_decoder",
@@ -49,15 +52,20 @@ def measure(*, layers: int, d_model: int, encoder: str, decoder: str, seed: int)
     if encoder == "admin":
         apply_omegas(profile(model, branches, batch, admin_stacks=list(Stack), seed=seed))
     with training_pass(model, branches, batch, seed=seed) as passed:
-        section = gradients(model, branches, passed, TrainingSpec())
+        return gradients(model, branches, passed, TrainingSpec())
+
+
+def measure(*, layers: int, d_model: int, encoder: str, decoder: str, seed: int) -> list[float]:
+    """first/last of the encoder and of the decoder, spread under SGD and under Adam."""
+    measured = section(layers=layers, d_model=d_model, encoder=encoder, decoder=decoder, seed=seed)
     row = []
     for stack in Stack:
-        norms = [found.gradient_norm for found in section.branches if found.stack is stack]
+        norms = [found.gradient_norm for found in measured.branches if found.stack is stack]
         row.append((norms[0] or 0.0) / (norms[-1] or 1.0))
     for optimizer in (Optimizer.SGD, Optimizer.ADAM):
         ratios = [
             found.update_ratios[optimizer] or 0.0
-            for found in section.branches
+            for found in measured.branches
             if found.stack is Stack.DECODER
         ]
         row.append(max(ratios) / min(ratios))

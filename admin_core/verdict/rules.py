@@ -1,23 +1,34 @@
 """A first verdict, from two measurements a stack.
 
-    growth        N^s, where s is the log-log slope of the output change under a random step and N
-                  the depth: how much further the output moves than a single sub-layer's would
-    update share  D_N / (2 d_model) under one step of the optimizer at the peak learning rate:
-                  0 when the output stays where it is, 1 when nothing of it is left, since two
+    growth        N^s: how much further the output of N sub-layers moves under a random step than
+                  a single one's would
+    update share  D_N / (2 d_model) under one step of the optimizer at the peak learning rate: 0
+                  when the output stays where it is, 1 when nothing of it is left, since two
                   unrelated states of unit deviation lie 2 d_model apart
+
+The exponent s is the measured log-log slope, steadied: the slope of one set of weights scatters, in
+narrow models by a half, while the slope that the theory makes of the measured dependencies beta_ii
+does not. Both are averaged, each by the inverse of its variance: the measured one's from its
+interval, the theory's from THEORY_ERROR.
 
 A stack that amplifies is unstable where the optimizer's steps are large enough to be amplified.
 The thresholds lie between the runs that trained and those that did not in a small trial; they are
-edges that were seen, not probabilities. `bench/first_verdict.py` repeats the trial.
+edges that were seen, not probabilities. `python -m bench.first_verdict` repeats the trial.
 """
 
 from admin_core.report import AmplificationSection, Outcome, OutputChange, Reason, Verdict
 from admin_core.spec import Stack
 
-GROWTH_AT_RISK = 19.5
-GROWTH_UNSTABLE = 21.0
+GROWTH_AT_RISK = 22.5
+GROWTH_UNSTABLE = 28.0
 UPDATE_SHARE_HARMLESS = 0.003
 UPDATE_SHARE_AT_RISK = 0.95
+
+THEORY_ERROR = 0.15
+"""Standard error of the theory's slope: what separates it from the mean of many seeds' measured
+slopes (docs/amplification.md), rounded up."""
+
+STANDARD_ERRORS_PER_INTERVAL = 2 * 1.96
 
 SEVERITY = {outcome: rank for rank, outcome in enumerate(Outcome)}
 """From good to bad."""
@@ -33,30 +44,43 @@ def judge(amplification: AmplificationSection, *, d_model: int) -> Verdict:
     return Verdict(outcome=reasons[0].outcome, reasons=reasons)
 
 
+def steadied_slope(random: OutputChange) -> float:
+    """The measured slope and the theory's, averaged by the inverse of their variances; 0 where
+    nothing moved, or in stacks too shallow for a slope."""
+    if random.slope is None or random.slope_interval is None:
+        return 0.0
+    if random.predicted_slope is None:
+        return random.slope
+    low, high = random.slope_interval
+    variance = ((high - low) / STANDARD_ERRORS_PER_INTERVAL) ** 2
+    weight = THEORY_ERROR**2 / (THEORY_ERROR**2 + variance)
+    return weight * random.slope + (1 - weight) * random.predicted_slope
+
+
 def _growth(stack: Stack, random: OutputChange, share: float) -> Reason:
     depth = random.depths[-1]
-    growth = depth ** (random.slope or 0.0)
+    growth = depth ** steadied_slope(random)
     harmless = share < UPDATE_SHARE_HARMLESS
     if growth >= GROWTH_UNSTABLE:
         outcome = Outcome.AT_RISK if harmless else Outcome.UNSTABLE
+        ending = "as much as stacks that failed to train"
+        ending += ", but the optimizer's steps are tiny." if harmless else "."
+    elif growth >= GROWTH_AT_RISK:
+        outcome, ending = Outcome.AT_RISK, "more than stacks that are known to train."
     else:
-        outcome = Outcome.AT_RISK if growth >= GROWTH_AT_RISK else Outcome.STABLE
-    told = f"Over {depth} sub-layers the {stack.value} amplifies a small parameter change"
-    ending = {
-        Outcome.STABLE: "no more than stacks that trained.",
-        Outcome.AT_RISK: "about as much as the mildest stacks that failed to train.",
-        Outcome.UNSTABLE: "as much as stacks that failed to train.",
-    }[outcome]
-    if harmless and growth >= GROWTH_UNSTABLE:
-        ending = "as much as stacks that failed to train, but the optimizer's steps are tiny."
+        outcome, ending = Outcome.STABLE, "no more than stacks that trained."
     return Reason(
         rule="amplification",
         outcome=outcome,
         path=stack.value,
         measured=growth,
         threshold=GROWTH_UNSTABLE if growth >= GROWTH_UNSTABLE else GROWTH_AT_RISK,
-        formula="N^s, s = log-log slope of the output change under a random step",
-        explanation=f"{told} {growth:.1f} times, {ending}",
+        formula="N^s, s = log-log slope of the output change under a random step, steadied by the "
+        "slope of C * sum beta_ii^2",
+        explanation=(
+            f"Over {depth} sub-layers the {stack.value} amplifies a small parameter change "
+            f"{growth:.1f} times, {ending}"
+        ),
     )
 
 
