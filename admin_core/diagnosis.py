@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
@@ -21,7 +22,9 @@ from admin_core.data.batch import Batch
 from admin_core.data.batches import make_batch
 from admin_core.data.text import pydoc_sha256
 from admin_core.device import resolve_device
+from admin_core.errors import InvalidSpecError
 from admin_core.models.transformer import build_transformer
+from admin_core.models.weights import load_weights
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.report import (
     Branch,
@@ -53,21 +56,32 @@ class Stages:
 
 
 def diagnose_spec(
-    spec: DiagnosisSpec, *, device: str = "cpu", on_progress: OnProgress = ignore_progress
+    spec: DiagnosisSpec,
+    *,
+    device: str = "cpu",
+    on_progress: OnProgress = ignore_progress,
+    weights: Path | None = None,
 ) -> Report:
-    """Build the spec's model with fresh weights and diagnose it on a batch of its data.
+    """Build the spec's model and diagnose it on a batch of its data.
 
     Args:
         spec: what to measure, and on what.
         device: ``auto``, ``cpu`` or ``cuda:N``.
         on_progress: called as each stage begins; may raise `AnalysisCancelledError`.
+        weights: a safetensors file of trained weights in place of fresh ones, for which there are
+            no omegas to choose.
 
     Raises:
         DegenerateBranchError: a branch that no omega can be chosen for.
         NonFiniteError: a pass left the range of float32.
         NoSuchDeviceError: the device is not in this machine.
+        WeightsError: the file of weights does not fit the model.
+        InvalidSpecError: several models are to be averaged, but one's weights are given.
     """
     on = resolve_device(device)
+    pretrained = weights is not None
+    if pretrained and spec.omega.seeds > 1:
+        raise InvalidSpecError("omega.seeds", "given weights are one model; leave this field out")
     wanted = set(spec.analyses)
     stages = Stages(_costs(spec), on_progress)
 
@@ -83,6 +97,8 @@ def diagnose_spec(
 
     with stages.stage("build"):
         model = build_transformer(spec.model, seed=spec.seed, device=on)
+        if weights is not None:
+            load_weights(model, weights)
         branches = residual_branches(model)
         batch = draw_batch(spec.seed, 0)
 
@@ -91,7 +107,7 @@ def diagnose_spec(
             model,
             branches,
             omega=spec.omega,
-            admin_stacks=applicability(spec.model).stacks,
+            admin_stacks=applicability(spec.model, pretrained=pretrained).stacks,
             seed=spec.seed,
             make_model=lambda seed: build_transformer(spec.model, seed=seed, device=on),
             make_batch=draw_batch,
@@ -134,7 +150,7 @@ def diagnose_spec(
 
     return Report(
         branches=[_branch(profile) for profile in profiles],
-        omega=omega_section(spec) if Analysis.OMEGA in wanted else None,
+        omega=omega_section(spec, pretrained=pretrained) if Analysis.OMEGA in wanted else None,
         amplification=amplification if Analysis.AMPLIFICATION in wanted else None,
         dependency=dependencies,
         gradients=measured,

@@ -11,6 +11,7 @@ AdminCoreError
 ├── OmegaFileError             a file of omegas that does not fit; names the line
 ├── FoldingError               omegas that cannot move into the neighbouring weights
 │   └── TiedEmbeddingError     the first omega would have to change weights with other readers
+├── WeightsError               a file of weights that does not fit the model
 ├── NoSuchDeviceError          the device that was named is not in this machine
 ├── CheckpointError            a saved run that cannot be gone on with
 └── AnalysisCancelledError     the caller's progress callback asked the work to stop
@@ -218,6 +219,10 @@ class CheckpointError(AdminCoreError):
             f"The checkpoint {self.name} is of no use here: {self.reason}. Remove it to start the "
             "run from its beginning."
         )
+
+
+class WeightsError(AdminCoreError):
+    """A file of weights that cannot be read, or does not fit the model; says which tensors."""
 
 
 class NoSuchDeviceError(AdminCoreError):

@@ -68,12 +68,16 @@ def serve(
 def diagnose(
     file: SpecFile,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="A safetensors file of trained weights, in place of fresh ones."),
+    ] = None,
 ) -> None:
     """Diagnose a model in this process, without a server."""
     spec = _read_spec(file)
     settings = _settings()
 
-    from admin_core.errors import AdminCoreError, InvalidSpecError
+    from admin_core.errors import AdminCoreError, InvalidSpecError, WeightsError
     from admin_core.report import Outcome
     from admin_core.size import check_limits
     from app.terminal import print_report, progress_bar
@@ -85,8 +89,10 @@ def diagnose(
         with progress_bar() as on_progress:
             from admin_core.diagnosis import diagnose_spec
 
-            report = diagnose_spec(spec, device=settings.device, on_progress=on_progress)
-    except InvalidSpecError as error:
+            report = diagnose_spec(
+                spec, device=settings.device, on_progress=on_progress, weights=weights
+            )
+    except (InvalidSpecError, WeightsError) as error:
         _leave(Exit.BAD_INPUT, str(error))
     except AdminCoreError as error:
         _leave(Exit.SERVICE_FAILED, str(error))

@@ -1,11 +1,18 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from admin_core.diagnosis import diagnose_spec
-from admin_core.errors import AnalysisCancelledError, DegenerateBranchError, NoSuchDeviceError
-from admin_core.models.transformer import Transformer
+from admin_core.errors import (
+    AnalysisCancelledError,
+    DegenerateBranchError,
+    InvalidSpecError,
+    NoSuchDeviceError,
+)
+from admin_core.models.transformer import Transformer, build_transformer
 from admin_core.progress import Progress
 from admin_core.report import Outcome, Report
 from admin_core.spec import Analysis, DiagnosisSpec
@@ -146,3 +153,22 @@ class TestWhatCannotBeDiagnosed:
         model = small("encoder_only", dropout=1 - 1e-9).model_dump(exclude_none=True)
         with pytest.raises(DegenerateBranchError, match="encoder.layers.0.self_attention"):
             diagnose_spec(request(model=model))
+
+
+class TestGivenWeights:
+    def test_are_diagnosed_without_omegas(self, tmp_path: Path) -> None:
+        spec = request(model=small(scheme="admin").model_dump(exclude_none=True))
+        trained = build_transformer(spec.model, seed=7)
+        path = tmp_path / "trained.safetensors"
+        save_file({name: p.detach() for name, p in trained.named_parameters()}, path)
+        report = diagnose_spec(spec, weights=path)
+        assert report.omega is not None
+        assert not report.omega.applicable
+        assert "trained" in (report.omega.reason or "")
+        assert all(branch.omega is None for branch in report.branches)
+        fresh = diagnose_spec(spec)
+        assert report.dependency != fresh.dependency
+
+    def test_are_one_model_and_no_average(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidSpecError, match=r"omega\.seeds"):
+            diagnose_spec(request(omega={"seeds": 2}), weights=tmp_path / "any.safetensors")
