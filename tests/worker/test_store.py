@@ -18,7 +18,7 @@ class TestMigrate:
 
     def test_processes_that_start_together_take_turns(self, tmp_path: Path) -> None:
         with multiprocessing.get_context("spawn").Pool(3) as pool:
-            assert pool.map(_migrate, [str(tmp_path)] * 3) == ["0001"] * 3
+            assert pool.map(_migrate, [str(tmp_path)] * 3) == ["0002"] * 3
 
 
 def _migrate(folder: str) -> str:
