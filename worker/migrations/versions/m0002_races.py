@@ -8,12 +8,12 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("jobs") as jobs:
-        jobs.add_column(sa.Column("parent_id", sa.String(36)))
-        jobs.create_foreign_key(
-            "jobs_parent_id_fkey", "jobs", ["parent_id"], ["id"], ondelete="CASCADE"
-        )
-        jobs.create_index("jobs_by_parent", ["parent_id", "id"])
+    # In place, as SQLite and PostgreSQL both can: Alembic would have SQLite copy the table and drop
+    # the old one, and with its rows would go all attempts.
+    op.execute(
+        "ALTER TABLE jobs ADD COLUMN parent_id VARCHAR(36) REFERENCES jobs (id) ON DELETE CASCADE"
+    )
+    op.create_index("jobs_by_parent", "jobs", ["parent_id", "id"])
     op.create_table(
         "points",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
@@ -34,7 +34,5 @@ def downgrade() -> None:
     op.drop_table("points")
     # Without the column that tells them from other jobs, races and their runs mean nothing.
     op.execute("DELETE FROM jobs WHERE kind IN ('race', 'race_run')")
-    with op.batch_alter_table("jobs") as jobs:
-        jobs.drop_index("jobs_by_parent")
-        jobs.drop_constraint("jobs_parent_id_fkey", type_="foreignkey")
-        jobs.drop_column("parent_id")
+    op.drop_index("jobs_by_parent", "jobs")
+    op.execute("ALTER TABLE jobs DROP COLUMN parent_id")
