@@ -534,14 +534,7 @@ def _settle(connection: Connection, race_id: str | None) -> None:
     problem = failed.problem
     where = f"Arm {failed.spec['run']['name']}, seed {failed.spec['seed']}"
     problem = problem | {"detail": f"{where}: {problem.get('detail', problem['title'])}"}
-    cancelled = columns.cancel_requested
-    connection.execute(
-        race.values(
-            state=case((cancelled, State.CANCELLED.value), else_=State.FAILED.value),
-            problem=problem,
-            finished_at=db_now(),
-        )
-    )
+    connection.execute(race.values(state=State.FAILED, problem=problem, finished_at=db_now()))
 
 
 # Cancelling, losing, sending again
