@@ -18,6 +18,9 @@ class RaceLimits:
     job: Limits
     """Of each arm by itself."""
 
+    max_runs: int
+    """Arms times seeds, ``TRIMTAB_MAX_RACE_RUNS``."""
+
     max_steps: int
     """Training steps of all arms and seeds together, ``TRIMTAB_MAX_RACE_STEPS``."""
 
@@ -54,7 +57,8 @@ def check_race_limits(spec: RaceSpec, limits: RaceLimits) -> None:
     """Return if every arm fits, and all of them together.
 
     Raises:
-        LimitExceededError: an arm is too large, or the steps are too many; the figures are named.
+        LimitExceededError: an arm is too large, or the runs or their steps are too many; the
+            figures are named.
         InvalidSpecError: the budget is too small for the race even at the machine's best.
     """
     for i in range(len(spec.arms)):
@@ -68,6 +72,9 @@ def check_race_limits(spec: RaceSpec, limits: RaceLimits) -> None:
                 error.limit,
                 error.setting,
             ) from None
+    runs = len(spec.arms) * len(spec.seeds)
+    if runs > limits.max_runs:
+        raise LimitExceededError("arms", "runs", runs, limits.max_runs, "TRIMTAB_MAX_RACE_RUNS")
     steps = total_steps(spec)
     if steps > limits.max_steps:
         raise LimitExceededError(

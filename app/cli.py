@@ -1,4 +1,4 @@
-"""The command line: `trimtab serve`, `trimtab diagnose`, `trimtab gate`.
+"""The command line: `trimtab serve`, `trimtab diagnose`, `trimtab race`, `trimtab gate`.
 
 Exit codes: 0 done or stable, 1 a failing verdict, 2 wrong use or bad input, 3 the service failed.
 Each command imports what it needs when it runs, so that `--help` is quick.
@@ -8,13 +8,23 @@ import sys
 import traceback
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
-    from admin_core.spec import DiagnosisSpec
+    from admin_core.spec import Subject
     from worker.settings import Settings
+
+Spec = TypeVar("Spec", bound="Subject")
+
+DIAGNOSIS = (
+    '{"model": {"kind": "transformer", ...}}, with training, data and seed beside model if wanted.'
+)
+RACE = (
+    '{"model": {"kind": "transformer", ...}, "arms": ["post_ln", "admin"]}, with training, data '
+    "and seeds beside them if wanted."
+)
 
 app = typer.Typer(
     help="Says whether a Transformer will train, why not, and by which measurements.",
@@ -74,7 +84,9 @@ def diagnose(
     ] = None,
 ) -> None:
     """Diagnose a model in this process, without a server."""
-    spec = _read_spec(file)
+    from admin_core.spec import DiagnosisSpec
+
+    spec = _read_spec(file, DiagnosisSpec, expected=DIAGNOSIS)
     settings = _settings()
 
     from admin_core.errors import AdminCoreError, InvalidSpecError, WeightsError
@@ -105,6 +117,41 @@ def diagnose(
 
 
 @app.command()
+def race(
+    file: SpecFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Train arms against each other in this process, without a server."""
+    from admin_core.race_spec import RaceSpec
+
+    spec = _read_spec(file, RaceSpec, expected=RACE)
+    settings = _settings()
+
+    from admin_core.errors import AdminCoreError, InvalidSpecError
+    from admin_core.race_size import check_race_limits
+    from app.race_terminal import print_race, race_display
+    from worker.openmp import wait_without_spinning
+
+    wait_without_spinning()
+    try:
+        check_race_limits(spec, settings.race_limits)
+        with race_display() as (on_progress, on_point):
+            from admin_core.race import race as run_race
+
+            report = run_race(
+                spec, device=settings.device, on_progress=on_progress, on_point=on_point
+            )
+    except InvalidSpecError as error:
+        _leave(Exit.BAD_INPUT, str(error))
+    except AdminCoreError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        print_race(report)
+
+
+@app.command()
 def gate(
     file: SpecFile,
     url: Annotated[str, typer.Option(help="Of the service.")] = "http://127.0.0.1:8000",
@@ -116,7 +163,9 @@ def gate(
     ] = 600.0,
 ) -> None:
     """Ask a running service for a verdict, as CI does."""
-    spec = _read_spec(file)
+    from admin_core.spec import DiagnosisSpec
+
+    spec = _read_spec(file, DiagnosisSpec, expected=DIAGNOSIS)
 
     from app.client import ServiceError, ask_gate
 
@@ -144,12 +193,15 @@ def main() -> None:
         sys.exit(Exit.SERVICE_FAILED)
 
 
-def _read_spec(file: str) -> "DiagnosisSpec":
-    """The request in a file, checked; leaves the program if it is none."""
+def _read_spec(file: str, form: "type[Spec]", *, expected: str) -> "Spec":
+    """The request in a file, checked; leaves the program if it is none.
+
+    Args:
+        expected: what such a request looks like, for whom sends something else.
+    """
     from pydantic import ValidationError
     from pydantic_core import from_json
 
-    from admin_core.spec import DiagnosisSpec
     from app.field_errors import field_errors
 
     name = "standard input" if file == "-" else file
@@ -162,15 +214,12 @@ def _read_spec(file: str) -> "DiagnosisSpec":
     except ValueError as error:
         _leave(Exit.BAD_INPUT, f"{name} cannot be read as JSON: {error}.")
     try:
-        return DiagnosisSpec.model_validate(body)
+        return form.model_validate(body)
     except ValidationError as error:
         found = field_errors(error.errors(), body)
         lines = [f"{entry.field or 'the whole'}: {entry.message}" for entry in found]
         if isinstance(body, dict) and "model" not in body:
-            lines.append(
-                'A request was expected: {"model": {"kind": "transformer", ...}}, with training, '
-                "data and seed beside model if wanted."
-            )
+            lines.append(f"A request was expected: {expected}")
         _leave(Exit.BAD_INPUT, "\n  ".join([f"{name} is no valid request.", *lines]))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Header, Query, Request
 
 from app.waiting import Waiting
 from worker.queue import Queue
@@ -33,6 +33,14 @@ def _waiting(request: Request) -> Waiting:
 SettingsDep = Annotated[Settings, Depends(_settings)]
 StoreDep = Annotated[Store, Depends(_store)]
 QueueDep = Annotated[Queue, Depends(_queue)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="The same key and body again give the same job again.",
+    ),
+]
 WaitingDep = Annotated[Waiting, Depends(_waiting)]
 Wait = Annotated[
     float,

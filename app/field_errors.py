@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from admin_core.race_spec import RaceSpec
 from admin_core.spec import DiagnosisSpec
 from worker.problem import FieldError
 
@@ -73,4 +74,4 @@ def _names(schema: object) -> set[str]:
     return own.union(*map(_names, schema.values()))
 
 
-_FIELDS = _names(DiagnosisSpec.model_json_schema())
+_FIELDS = _names([DiagnosisSpec.model_json_schema(), RaceSpec.model_json_schema()])

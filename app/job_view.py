@@ -1,14 +1,20 @@
 """A job as the API shows it."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from admin_core.race_report import RaceOutcome, RaceReport
+from admin_core.race_spec import RaceSpec
 from admin_core.report import Outcome, Report
 from admin_core.spec import DiagnosisSpec
 from worker.jobs import Attempt, Ending, Job, JobName, JobSummary, State
 from worker.problem import Problem
+from worker.races import Run
+
+JobKind = Literal[JobName.DIAGNOSIS, JobName.RACE]
+"""What a caller can ask for."""
 
 
 class View(BaseModel):
@@ -36,10 +42,10 @@ class JobSummaryView(View):
     """A job in a list."""
 
     id: str
-    kind: JobName
+    kind: JobKind
     state: State
     outcome: Outcome | None
-    """Of the verdict, once there is one."""
+    """Of a diagnosis's verdict, once there is one."""
     progress: ProgressView
     created_at: datetime
     started_at: datetime | None
@@ -49,12 +55,41 @@ class JobSummaryView(View):
 
 
 class JobView(JobSummaryView):
-    """A job."""
+    """A diagnosis."""
 
     attempts: list[AttemptView]
     spec: DiagnosisSpec
     """What was asked for, with every default written out."""
     report: Report | None
+    """Once it succeeded."""
+    problem: Problem | None
+    """Once it failed."""
+
+
+class RunView(View):
+    """One arm of a race with one seed."""
+
+    arm: str
+    seed: int
+    state: State
+    outcome: RaceOutcome | None
+    """Once it succeeded."""
+    share: float
+    """How much is done, from 0 to 1."""
+    attempts: int
+    """How often it was begun."""
+
+
+class RaceView(JobSummaryView):
+    """A race."""
+
+    runs: list[RunView]
+    """Every arm with every seed, seed by seed."""
+    attempts: list[AttemptView]
+    """To conclude it, once all runs have succeeded."""
+    spec: RaceSpec
+    """What was asked for, with every default written out."""
+    report: RaceReport | None
     """Once it succeeded."""
     problem: Problem | None
     """Once it failed."""
@@ -84,8 +119,27 @@ def job_json(job: Job) -> dict[str, Any]:
     }
 
 
-def job_path(job_id: str) -> str:
-    return f"/v1/diagnoses/{job_id}"
+def race_json(job: Job, runs: list[Run]) -> dict[str, Any]:
+    """What `RaceView` describes."""
+    return job_json(job) | {"runs": [run_json(run) for run in runs]}
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """What `RunView` describes."""
+    return {name: getattr(run, name) for name in RunView.model_fields}
+
+
+def job_path(job_id: str, kind: str = JobName.DIAGNOSIS) -> str:
+    return f"/v1/races/{job_id}" if kind == JobName.RACE else f"/v1/diagnoses/{job_id}"
+
+
+def _links(job: JobSummary) -> dict[str, str]:
+    path = job_path(job.id, job.kind)
+    if job.kind == JobName.RACE:
+        parts = {"events": "events", "curves": "curves.json", "curves_csv": "curves.csv"}
+    else:
+        parts = {"gate": "gate", "omega": "omega"}
+    return {"self": path} | {name: f"{path}/{part}" for name, part in parts.items()}
 
 
 def _summary(job: JobSummary) -> dict[str, Any]:
@@ -98,11 +152,7 @@ def _summary(job: JobSummary) -> dict[str, Any]:
         "created_at": _time(job.created_at),
         "started_at": _time(job.started_at),
         "finished_at": _time(job.finished_at),
-        "links": {
-            "self": job_path(job.id),
-            "gate": f"{job_path(job.id)}/gate",
-            "omega": f"{job_path(job.id)}/omega",
-        },
+        "links": _links(job),
     }
 
 

@@ -22,7 +22,7 @@ from app.supervisor import WorkerSupervisor
 from worker import logs
 from worker.dispatcher import Dispatcher
 from worker.queue import Queue
-from worker.settings import Settings
+from worker.settings import Queues, Settings
 from worker.store import Store
 
 log = structlog.get_logger(__name__)
@@ -69,12 +69,17 @@ def serve(settings: Settings, *, host: str, port: int, announce: Callable[[str],
             settings = settings.model_copy(update={"broker_url": _start_broker(settings, running)})
         queue = Queue(settings)
         running.callback(queue.close)
-        dispatcher = Dispatcher(store, queue)
+        dispatcher = Dispatcher(store, queue, settings)
         running.callback(dispatcher.stop)
         dispatcher.start()
-        supervisor = WorkerSupervisor(store, settings)
-        running.callback(supervisor.stop)
-        supervisor.start()
+        # A worker each, so that no diagnosis waits for a race.
+        supervisors = [WorkerSupervisor(store, settings, q) for q in (Queues.SHORT, Queues.LONG)]
+        for supervisor in supervisors:
+            running.callback(supervisor.stop)
+            supervisor.start()
+        # All are told before any is waited for.
+        for supervisor in supervisors:
+            running.callback(supervisor.tell_to_stop)
         app = create_app(settings, store, queue)
         config = uvicorn.Config(
             app,

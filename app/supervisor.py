@@ -1,4 +1,4 @@
-"""Keeps one worker process running, and ends it with the service."""
+"""Keeps a worker process running, and ends it with the service."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import time
 import structlog
 
 from worker import jobs
-from worker.settings import Settings
+from worker.settings import Queues, Settings
 from worker.store import Store
 
 log = structlog.get_logger(__name__)
@@ -24,8 +24,9 @@ STEADY_SECONDS = 60.0
 class WorkerSupervisor(threading.Thread):
     """Starts the worker, and starts another when it dies."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        super().__init__(name="worker-supervisor", daemon=True)
+    def __init__(self, store: Store, settings: Settings, queues: Queues) -> None:
+        super().__init__(name=f"worker-supervisor-{queues}", daemon=True)
+        self._queues = queues
         self._store = store
         self._settings = settings
         self._stopping = threading.Event()
@@ -35,7 +36,8 @@ class WorkerSupervisor(threading.Thread):
     def run(self) -> None:
         failures = 0
         while True:
-            name = f"worker-{os.getpid()}-{time.time_ns() // 1_000_000}@{socket.gethostname()}"
+            mine = f"{self._queues}-{os.getpid()}-{time.time_ns() // 1_000_000}"
+            name = f"worker-{mine}@{socket.gethostname()}"
             started = time.monotonic()
             with self._starting:
                 if self._stopping.is_set():
@@ -51,13 +53,21 @@ class WorkerSupervisor(threading.Thread):
             log.error("the worker died; starting another", status=status, after_seconds=rest)
             self._stopping.wait(rest)
 
-    def stop(self) -> None:
-        """Let the worker give its job back and end; end it by force after a while."""
+    def tell_to_stop(self) -> None:
+        """Let the worker give its job back and end."""
         with self._starting:
+            if self._stopping.is_set():
+                return
             self._stopping.set()
             worker = self._worker
         if worker is not None and worker.poll() is None:
             worker.terminate()
+
+    def stop(self) -> None:
+        """Tell it, and return when it has ended; end it by force after a while."""
+        self.tell_to_stop()
+        worker = self._worker
+        if worker is not None and worker.poll() is None:
             self.join(self._settings.shutdown_seconds)
             if self.is_alive():
                 _end_group(worker.pid)
@@ -71,6 +81,7 @@ class WorkerSupervisor(threading.Thread):
                 "TRIMTAB_HOME": str(self._settings.home),
                 "TRIMTAB_BROKER_URL": str(self._settings.broker_url),
                 "TRIMTAB_DATABASE_URL": self._settings.database_url,
+                "TRIMTAB_QUEUES": self._queues,
             },
             stdin=subprocess.PIPE,
             # Ctrl-C in a terminal reaches the whole group; the worker ends when it is told to.

@@ -25,6 +25,11 @@ class Waiting:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether the service stops."""
+        return self._closed
+
     async def until_finished(self, job_id: str, *, seconds: float) -> None:
         """Return once the job is finished, the time is up, or the service stops."""
         if seconds <= 0 or self._closed:

@@ -79,10 +79,10 @@ class Service:
         until(lambda: self.job(job_id)["state"] == "running")
         return job_id
 
-    def worker(self) -> int | None:
-        """Process id of the worker, if there is one just now."""
+    def worker(self, queues: str = "short") -> int | None:
+        """Process id of the worker for these jobs, if there is one just now."""
         mine = children(self.process.pid)
-        return next((pid for pid in mine if "worker" in command(pid).split("\0")), None)
+        return next((pid for pid in mine if f"worker-{queues}-" in command(pid)), None)
 
     def stop(self) -> int:
         """End it politely; returns its exit status."""

@@ -31,6 +31,7 @@ def main() -> None:
     # Here, so that --help is quick.
     from celery.platforms import SecurityWarning
 
+    from worker.celery import CONSUMED
     from worker.tasks import celery_app, settings, store
 
     if settings.broker_url is None:
@@ -41,7 +42,11 @@ def main() -> None:
     # Celery warns the superuser of messages that hold code; ours are JSON, and hold an id.
     warnings.simplefilter("ignore", SecurityWarning)
     celery_app.worker_main(
-        ["--quiet", "worker", "--hostname", options.name, "--without-gossip", "--without-mingle"]
+        [
+            *("--quiet", "worker", "--hostname", options.name),
+            *("--queues", ",".join(CONSUMED[settings.queues])),
+            *("--without-gossip", "--without-mingle"),
+        ]
     )
 
 

@@ -4,10 +4,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from admin_core.errors import AnalysisCancelledError
 from admin_core.progress import Progress
 from worker import jobs
-from worker.jobs import Claim
+from worker.jobs import Beat, Claim
 from worker.problem import TIME_LIMIT
 from worker.settings import Settings
 from worker.store import Store
@@ -50,6 +50,8 @@ class RunningAttempt:
         self._held = held
         self._lease_seconds = settings.lease_seconds
         self._time_limit_seconds = settings.job_time_limit_seconds
+        self._points: list[dict[str, Any]] = []
+        self._beating = threading.Lock()
         self._started = time.monotonic()
         self._progress = Progress("starting", 0.0)
         self._stop: Stop | None = None
@@ -75,6 +77,19 @@ class RunningAttempt:
         if self._stop is not None:
             raise AnalysisCancelledError(self._stop.name.lower())
 
+    def on_point(self, point: Mapping[str, Any]) -> None:
+        """For a run to call; the next beat writes the point down."""
+        self._points.append(dict(point))
+
+    def write_points(self) -> None:
+        """Write down the points that are waiting for the next beat."""
+        try:
+            with self._beating:
+                self._hear()
+        except SQLAlchemyError:
+            # They wait on.
+            log.warning("points did not reach the database", exc_info=True)
+
     def conclude_stopped(self) -> None:
         """Write down that the work stopped, and why."""
         endings: dict[Stop, Callable[[], bool]] = {
@@ -96,7 +111,8 @@ class RunningAttempt:
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
             try:
-                self._stop = self._reason_to_stop()
+                with self._beating:
+                    self._stop = self._reason_to_stop()
             except SQLAlchemyError:
                 # The lease outlives a few beats.
                 log.warning("a beat did not reach the database", exc_info=True)
@@ -108,10 +124,7 @@ class RunningAttempt:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _reason_to_stop(self) -> Stop | None:
-        stage, share = self._progress
-        heard = jobs.beat(
-            self._store, self._held, lease_seconds=self._lease_seconds, stage=stage, share=share
-        )
+        heard = self._hear()
         if not heard.current:
             return Stop.SUPERSEDED
         if heard.cancel_requested:
@@ -119,3 +132,18 @@ class RunningAttempt:
         if time.monotonic() - self._started > self._time_limit_seconds:
             return Stop.OUT_OF_TIME
         return Stop.DRAINED if heard.drain_requested else None
+
+    def _hear(self) -> Beat:
+        stage, share = self._progress
+        # The work may add to them meanwhile.
+        points = list(self._points)
+        heard = jobs.beat(
+            self._store,
+            self._held,
+            lease_seconds=self._lease_seconds,
+            stage=stage,
+            share=share,
+            points=points,
+        )
+        del self._points[: len(points)]
+        return heard

@@ -5,9 +5,25 @@ A message is a doorbell: it holds a job's id and nothing else, and may be lost o
 
 from celery import Celery
 
-from worker.settings import Settings
+from worker.jobs import JobName
+from worker.settings import Queues, Settings
 
-QUEUE = "trimtab"
+SHORT_QUEUE = "trimtab"
+LONG_QUEUE = "trimtab.long"
+"""Of jobs that would keep short ones waiting."""
+
+QUEUE_OF = {
+    JobName.DIAGNOSIS: SHORT_QUEUE,
+    JobName.RACE: SHORT_QUEUE,
+    JobName.RACE_RUN: LONG_QUEUE,
+}
+
+CONSUMED = {
+    Queues.ALL: (SHORT_QUEUE, LONG_QUEUE),
+    Queues.SHORT: (SHORT_QUEUE,),
+    Queues.LONG: (LONG_QUEUE,),
+}
+"""In the order in which a worker looks for its next job."""
 
 
 def create_celery(settings: Settings) -> Celery:
@@ -17,7 +33,8 @@ def create_celery(settings: Settings) -> Celery:
     celery.conf.update(
         # A spawned child finds its tasks by this name.
         include=["worker.tasks"],
-        task_default_queue=QUEUE,
+        task_default_queue=SHORT_QUEUE,
+        task_routes={name: {"queue": queue} for name, queue in QUEUE_OF.items()},
         accept_content=["json"],
         # Results are in the database.
         task_ignore_result=True,
@@ -51,6 +68,8 @@ def create_celery(settings: Settings) -> Celery:
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             "global_keyprefix": "trimtab:",
+            # Queues in the order in which they are named, not in turn.
+            "queue_order_strategy": "priority",
         },
     )
     if settings.broker_url is not None and "+socket:" not in settings.broker_url:

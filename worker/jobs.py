@@ -8,6 +8,11 @@ An attempt holds a lease and a fencing number, its `number`. Whatever it writes,
 condition that the job still runs under this number; once it does not, nothing that the attempt
 does can be seen any more. So a message that comes twice, a worker that was taken for dead, and a
 dead worker are all harmless.
+
+A race is a job whose runs, one per arm and seed, are jobs too. The transaction that ends its last
+run ends the race if a run failed or was cancelled; otherwise the race can be claimed from then on,
+to be concluded. Whoever writes to a run holds the race's row first, so that no two wait for each
+other.
 """
 
 import hashlib
@@ -15,13 +20,24 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from admin_core.spec import DiagnosisSpec
 from worker import store as tables
@@ -36,6 +52,10 @@ class JobName(StrEnum):
     """What can be asked for; also the name of the task that does it."""
 
     DIAGNOSIS = "diagnosis"
+    RACE = "race"
+    """To conclude it; the work is in its runs."""
+    RACE_RUN = "race_run"
+    """One arm of a race with one seed."""
 
 
 class State(StrEnum):
@@ -47,6 +67,7 @@ class State(StrEnum):
 
 
 FINISHED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+UNFINISHED = (State.QUEUED, State.RUNNING)
 
 
 class Ending(StrEnum):
@@ -105,6 +126,8 @@ class Claim:
     """The right to work on a job, until another attempt supersedes it."""
 
     job_id: str
+    race_id: str | None
+    """Of the race that the job is a run of."""
     number: int
     worker: str
     spec: dict[str, Any]
@@ -145,25 +168,18 @@ def submit(
         IdempotencyKeyReusedError: the key stands for another spec.
     """
     body = spec.model_dump(mode="json")
-    digest = _sha256(JobName.DIAGNOSIS, body)
+    digest = spec_sha256(JobName.DIAGNOSIS, body)
     columns = tables.jobs.c
     with store.writing() as connection:
-        if idempotency_key is not None:
-            known = connection.execute(
-                select(columns.id, columns.spec_sha256).where(
-                    columns.idempotency_key == idempotency_key
-                )
-            ).one_or_none()
-            if known is not None:
-                if known.spec_sha256 != digest:
-                    raise IdempotencyKeyReusedError(idempotency_key)
-                return known.id, False
+        known = known_by_key(connection, idempotency_key, digest)
+        if known is not None:
+            return known, False
         if same_spec_once:
             earlier = connection.execute(
                 select(columns.id)
                 .where(
                     columns.spec_sha256 == digest,
-                    columns.state.in_((State.QUEUED, State.RUNNING, State.SUCCEEDED)),
+                    columns.state.in_((*UNFINISHED, State.SUCCEEDED)),
                     columns.cancel_requested.is_(False),
                 )
                 .order_by(columns.id.desc())
@@ -171,7 +187,7 @@ def submit(
             ).scalar()
             if earlier is not None:
                 return str(earlier), False
-        job_id = _new_id()
+        job_id = new_id()
         connection.execute(
             insert(tables.jobs).values(
                 id=job_id,
@@ -186,13 +202,33 @@ def submit(
     return job_id, True
 
 
-def _sha256(kind: JobName, body: dict[str, Any]) -> str:
+def known_by_key(connection: Connection, idempotency_key: str | None, digest: str) -> str | None:
+    """The job that this key stands for, if there is one.
+
+    Raises:
+        IdempotencyKeyReusedError: it is one of another spec.
+    """
+    if idempotency_key is None:
+        return None
+    columns = tables.jobs.c
+    known = connection.execute(
+        select(columns.id, columns.spec_sha256).where(columns.idempotency_key == idempotency_key)
+    ).one_or_none()
+    if known is None:
+        return None
+    if known.spec_sha256 != digest:
+        raise IdempotencyKeyReusedError(idempotency_key)
+    return str(known.id)
+
+
+def spec_sha256(kind: JobName, body: dict[str, Any]) -> str:
+    """What tells one request from another."""
     # A later version may answer the same spec otherwise, so that it is another question.
     canonical = json.dumps([version("trimtab"), kind, body], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """A UUID of version 7: ids sort by the time they were made."""
     milliseconds = time.time_ns() // 1_000_000
     value = (milliseconds & (2**48 - 1)) << 80 | 7 << 76 | secrets.randbits(12) << 64
@@ -225,9 +261,15 @@ def newest(
     state: str | None = None,
     outcome: str | None = None,
 ) -> list[JobSummary]:
-    """The newest jobs first; `before` is the id of the last job of the page before."""
+    """The newest jobs first, without the runs of races; `before` is the id of the last job of the
+    page before."""
     columns = tables.jobs.c
-    query = select(*_summary_columns()).order_by(columns.id.desc()).limit(limit)
+    query = (
+        select(*_summary_columns())
+        .where(columns.parent_id.is_(None))
+        .order_by(columns.id.desc())
+        .limit(limit)
+    )
     for column, wanted in (
         (columns.kind, kind),
         (columns.state, state),
@@ -246,9 +288,7 @@ def finished_among(store: Store, job_ids: Collection[str]) -> set[str]:
     columns = tables.jobs.c
     with store.reading() as connection:
         unfinished = connection.execute(
-            select(columns.id).where(
-                columns.id.in_(job_ids), columns.state.in_((State.QUEUED, State.RUNNING))
-            )
+            select(columns.id).where(columns.id.in_(job_ids), columns.state.in_(UNFINISHED))
         ).scalars()
         return set(job_ids).difference(unfinished)
 
@@ -270,12 +310,17 @@ def _attempts(connection: Connection, job_id: str) -> list[Attempt]:
 
 
 def claim(store: Store, job_id: str, *, worker: str, lease_seconds: float) -> Claim | None:
-    """The right to work on a queued job; none if it is not queued (any more)."""
+    """The right to work on a queued job; none if it is not queued (any more), or waits for its
+    runs."""
     columns = tables.jobs.c
     with store.writing() as connection:
+        race_id = connection.execute(
+            select(columns.parent_id).where(columns.id == job_id)
+        ).scalar_one_or_none()
+        _hold_race(connection, race_id)
         row = connection.execute(
             update(tables.jobs)
-            .where(columns.id == job_id, columns.state == State.QUEUED)
+            .where(columns.id == job_id, columns.state == State.QUEUED, ~_has_unfinished_runs())
             .values(
                 state=State.RUNNING,
                 attempt=columns.attempt + 1,
@@ -284,32 +329,60 @@ def claim(store: Store, job_id: str, *, worker: str, lease_seconds: float) -> Cl
                 drain_requested=False,
                 started_at=func.coalesce(columns.started_at, db_now()),
                 stage=null(),
-                share=0.0,
+                # A race's is that of its runs.
+                share=case((columns.kind == JobName.RACE, columns.share), else_=0.0),
             )
             .returning(columns.attempt, columns.spec)
         ).one_or_none()
         if row is None:
             return None
+        if race_id is not None:
+            connection.execute(
+                update(tables.jobs)
+                .where(columns.id == race_id, columns.state == State.QUEUED)
+                .values(state=State.RUNNING, stage="training", started_at=db_now())
+            )
         connection.execute(
             insert(tables.attempts).values(
                 job_id=job_id, number=row.attempt, worker=worker, started_at=db_now()
             )
         )
-    return Claim(job_id=job_id, number=row.attempt, worker=worker, spec=row.spec)
+    return Claim(job_id=job_id, race_id=race_id, number=row.attempt, worker=worker, spec=row.spec)
 
 
-def beat(store: Store, held: Claim, *, lease_seconds: float, stage: str, share: float) -> Beat:
-    """Renew the lease, tell the progress, and hear whether to stop."""
+def beat(
+    store: Store,
+    held: Claim,
+    *,
+    lease_seconds: float,
+    stage: str,
+    share: float,
+    points: Sequence[Mapping[str, Any]] = (),
+) -> Beat:
+    """Renew the lease, tell the progress, and hear whether to stop.
+
+    Args:
+        points: of a run, the steps taken since the beat before.
+    """
     columns = tables.jobs.c
     with store.writing() as connection:
+        _hold_race(connection, held.race_id)
         row = connection.execute(
             update(tables.jobs)
             .where(*_still_held(held))
             .values(lease_until=db_now() + lease_seconds, stage=stage or null(), share=share)
             .returning(columns.cancel_requested, columns.drain_requested)
         ).one_or_none()
-    if row is None:
-        return Beat(current=False)
+        if row is None:
+            return Beat(current=False)
+        if held.race_id is not None:
+            _add_up(connection, held.race_id)
+            if points:
+                connection.execute(
+                    insert(tables.points).values(
+                        race_id=held.race_id, run_id=held.job_id, points=list(points)
+                    )
+                )
     return Beat(
         current=True, cancel_requested=row.cancel_requested, drain_requested=row.drain_requested
     )
@@ -317,7 +390,8 @@ def beat(store: Store, held: Claim, *, lease_seconds: float, stage: str, share: 
 
 def succeed(store: Store, held: Claim, report: dict[str, Any]) -> bool:
     """Store the report; False, and nothing stored, if the attempt is no longer the current one."""
-    outcome = (report.get("verdict") or {}).get("outcome")
+    # A diagnosis has it in its verdict; a run is judged itself, and a race's arms one by one.
+    outcome = (report.get("verdict") or report).get("outcome")
     return _finish(
         store, held, Ending.SUCCEEDED, state=State.SUCCEEDED, report=report, outcome=outcome
     )
@@ -336,11 +410,13 @@ def stop(store: Store, held: Claim) -> bool:
 def release(store: Store, held: Claim) -> bool:
     """Give the job back unfinished, because the worker shuts down; this is no lost attempt."""
     with store.writing() as connection:
+        _hold_race(connection, held.race_id)
         held_still = connection.execute(
             update(tables.jobs).where(*_still_held(held)).values(**_queued_again())
         ).rowcount
         if held_still:
             _end_attempt(connection, held.job_id, held.number, Ending.RELEASED)
+            _settle(connection, held.race_id)
     return bool(held_still)
 
 
@@ -355,6 +431,7 @@ def _still_held(held: Claim) -> tuple[ColumnElement[bool], ...]:
 
 def _finish(store: Store, held: Claim, ending: Ending, **values: Any) -> bool:
     with store.writing() as connection:
+        _hold_race(connection, held.race_id)
         held_still = connection.execute(
             update(tables.jobs)
             .where(*_still_held(held))
@@ -367,6 +444,7 @@ def _finish(store: Store, held: Claim, ending: Ending, **values: Any) -> bool:
         ).rowcount
         if held_still:
             _end_attempt(connection, held.job_id, held.number, ending)
+            _settle(connection, held.race_id)
     return bool(held_still)
 
 
@@ -395,23 +473,99 @@ def _end_attempt(
     )
 
 
+# Races and their runs
+
+
+def _hold_race(connection: Connection, race_id: str | None) -> None:
+    """Keep others from this race and its runs until the transaction ends."""
+    if race_id is not None:
+        # SQLite has one writer anyway.
+        connection.execute(
+            select(tables.jobs.c.id).where(tables.jobs.c.id == race_id).with_for_update()
+        )
+
+
+def _has_unfinished_runs() -> ColumnElement[bool]:
+    runs = tables.jobs.alias("runs")
+    return (
+        exists()
+        .where(runs.c.parent_id == tables.jobs.c.id, runs.c.state.in_(UNFINISHED))
+        .correlate(tables.jobs)
+    )
+
+
+def _add_up(connection: Connection, race_id: str) -> None:
+    """A race is as far as its runs are on average."""
+    runs = tables.jobs.alias("runs")
+    share = select(func.avg(runs.c.share)).where(runs.c.parent_id == race_id).scalar_subquery()
+    connection.execute(update(tables.jobs).where(tables.jobs.c.id == race_id).values(share=share))
+
+
+def _settle(connection: Connection, race_id: str | None) -> None:
+    """What a change of one of its runs means for a race, which the caller holds."""
+    if race_id is None:
+        return
+    columns = tables.jobs.c
+    runs = columns.parent_id == race_id
+    failed = connection.execute(
+        select(columns.spec, columns.problem)
+        .where(runs, columns.state == State.FAILED)
+        .order_by(columns.finished_at)
+        .limit(1)
+    ).one_or_none()
+    if failed is not None:
+        # Without this run there is nothing to conclude.
+        _cancel_all(connection, runs)
+    _add_up(connection, race_id)
+    race = update(tables.jobs).where(
+        # Not one that is being concluded.
+        columns.id == race_id,
+        columns.state.in_(UNFINISHED),
+        columns.owner.is_(None),
+    )
+    unfinished = connection.execute(
+        select(func.count()).where(runs, columns.state.in_(UNFINISHED))
+    ).scalar_one()
+    if unfinished:
+        return
+    if failed is None:
+        connection.execute(race.values(**_queued_again() | {"share": columns.share}))
+        return
+    problem = failed.problem
+    where = f"Arm {failed.spec['run']['name']}, seed {failed.spec['seed']}"
+    problem = problem | {"detail": f"{where}: {problem.get('detail', problem['title'])}"}
+    connection.execute(race.values(state=State.FAILED, problem=problem, finished_at=db_now()))
+
+
 # Cancelling, losing, sending again
 
 
 def cancel(store: Store, job_id: str) -> None:
-    """Cancel a queued job at once, and ask the attempt at a running one to stop."""
+    """Cancel a queued job at once, and ask the attempt at a running one to stop. A race is
+    cancelled with its runs."""
+    columns = tables.jobs.c
+    with store.writing() as connection:
+        kind = connection.execute(
+            select(columns.kind).where(columns.id == job_id).with_for_update()
+        ).scalar_one_or_none()
+        _cancel_all(connection, columns.id == job_id)
+        if kind == JobName.RACE:
+            _cancel_all(connection, columns.parent_id == job_id)
+            _settle(connection, job_id)
+
+
+def _cancel_all(connection: Connection, which: ColumnElement[bool]) -> None:
     columns = tables.jobs.c
     queued = columns.state == State.QUEUED
-    with store.writing() as connection:
-        connection.execute(
-            update(tables.jobs)
-            .where(columns.id == job_id, columns.state.in_((State.QUEUED, State.RUNNING)))
-            .values(
-                cancel_requested=True,
-                state=case((queued, State.CANCELLED.value), else_=columns.state),
-                finished_at=case((queued, db_now()), else_=null()),
-            )
+    connection.execute(
+        update(tables.jobs)
+        .where(which, columns.state.in_(UNFINISHED))
+        .values(
+            cancel_requested=True,
+            state=case((queued, State.CANCELLED.value), else_=columns.state),
+            finished_at=case((queued, db_now()), else_=null()),
         )
+    )
 
 
 def drain(store: Store, worker: str) -> None:
@@ -445,18 +599,28 @@ def lose_worker(store: Store, worker: str, *, why: str) -> list[str]:
 
 def _lose(store: Store, which: ColumnElement[bool], why: str) -> list[str]:
     columns = tables.jobs.c
+    running = columns.state == State.RUNNING
     with store.writing() as connection:
+        races = connection.execute(
+            select(columns.parent_id)
+            .where(running, which, columns.parent_id.is_not(None))
+            .distinct()
+            .order_by(columns.parent_id)
+        ).scalars()
+        for race_id in races.all():
+            _hold_race(connection, race_id)
         lost = connection.execute(
-            select(columns.id, columns.attempt)
-            .where(columns.state == State.RUNNING, which)
+            select(columns.id, columns.attempt, columns.parent_id)
+            .where(running, which)
             .with_for_update()
         ).all()
-        for job_id, number in lost:
+        for job_id, number, race_id in lost:
             _end_attempt(connection, job_id, number, Ending.LOST, why)
             history = [a for a in _attempts(connection, job_id) if a.ending == Ending.LOST]
             values = _queued_again() if len(history) < MAX_ATTEMPTS else _given_up(history)
             connection.execute(update(tables.jobs).where(columns.id == job_id).values(**values))
-    return [job_id for job_id, _ in lost]
+            _settle(connection, race_id)
+    return [job_id for job_id, _, _ in lost]
 
 
 def _given_up(history: Sequence[Attempt]) -> dict[str, Any]:
@@ -474,15 +638,17 @@ def _given_up(history: Sequence[Attempt]) -> dict[str, Any]:
     }
 
 
-def mark_published(store: Store, job_id: str) -> None:
-    """Note that a message for this job is in the queue."""
+def mark_published(store: Store, *job_ids: str) -> None:
+    """Note that a message for each of these jobs is in the queue."""
     with store.writing() as connection:
         connection.execute(
-            update(tables.jobs).where(tables.jobs.c.id == job_id).values(published_at=db_now())
+            update(tables.jobs).where(tables.jobs.c.id.in_(job_ids)).values(published_at=db_now())
         )
 
 
-def unpublished(store: Store, *, older_than_seconds: float) -> list[tuple[str, str]]:
+def unpublished(
+    store: Store, kinds: Collection[JobName], *, older_than_seconds: float
+) -> list[tuple[str, str]]:
     """Id and kind of queued jobs that have no message, or sent it this long ago; oldest first."""
     columns = tables.jobs.c
     with store.reading() as connection:
@@ -490,6 +656,8 @@ def unpublished(store: Store, *, older_than_seconds: float) -> list[tuple[str, s
             select(columns.id, columns.kind)
             .where(
                 columns.state == State.QUEUED,
+                columns.kind.in_(kinds),
+                ~_has_unfinished_runs(),
                 or_(
                     columns.published_at.is_(None),
                     columns.published_at < db_now() - older_than_seconds,

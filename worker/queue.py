@@ -3,13 +3,13 @@
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
-from worker.celery import QUEUE, create_celery
+from worker.celery import create_celery
 from worker.jobs import JobName
 from worker.settings import Settings
 
 
 class Queue:
-    """The broker's queue, as the senders see it."""
+    """The broker's queues, as the senders see them."""
 
     def __init__(self, settings: Settings) -> None:
         self._celery: Celery = create_celery(settings)
@@ -22,17 +22,17 @@ class Queue:
             return False
         return True
 
-    def is_empty(self) -> bool:
-        """Whether no message waits; False if the broker cannot be reached."""
+    def is_empty(self, queue: str) -> bool:
+        """Whether no message waits in `queue`; False if the broker cannot be reached."""
         try:
             with self._celery.connection_for_read() as connection:
-                queue = connection.default_channel.queue_declare(QUEUE, passive=True)
+                found = connection.default_channel.queue_declare(queue, passive=True)
         except ChannelError:
             # Redis forgets an empty list, so that the queue is there only while it holds something.
             return True
         except (OperationalError, OSError):
             return False
-        return bool(queue.message_count == 0)
+        return bool(found.message_count == 0)
 
     def is_reachable(self) -> bool:
         """Whether the broker answers."""

@@ -1,14 +1,34 @@
 """What an operator can set, from the environment: ``TRIMTAB_HOME``, ``TRIMTAB_DEVICE``, ..."""
 
+import os
+import shutil
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from admin_core.race_size import RaceLimits
 from admin_core.size import Limits
 
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda:\d+)$")]
+
+
+FLOPS_PER_CORE = 2e11
+"""Two fused multiply-adds of 16 numbers in each of 3e9 cycles a second."""
+FLOPS_PER_GPU = 5e15
+"""More than any GPU of today does in dense bfloat16."""
+
+
+class Queues(StrEnum):
+    """Which jobs wait for each other."""
+
+    ALL = "all"
+    SHORT = "short"
+    """Diagnoses, and the conclusions of races."""
+    LONG = "long"
+    """Runs of races."""
 
 
 class Settings(BaseSettings):
@@ -30,6 +50,17 @@ class Settings(BaseSettings):
     """Tokens of one batch in one stack."""
     max_body_bytes: Annotated[int, Field(gt=0)] = 1024 * 1024
     """Size of one request body."""
+    max_race_runs: Annotated[int, Field(gt=0)] = 1_000
+    """Arms times seeds of one race."""
+    max_race_steps: Annotated[int, Field(gt=0)] = 1_000_000
+    """Training steps of all runs of one race together."""
+    flops_per_second: Annotated[float, Field(gt=0)] | None = None
+    """What the machine does at its very best; a race whose budget cannot suffice even so is
+    refused. By the device unless given."""
+    queues: Queues = Queues.ALL
+    """Which jobs a worker takes."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """Between two checkpoints of a race's run."""
     lease_seconds: Annotated[float, Field(gt=0)] = 30.0
     """After this time without a beat, an attempt counts as lost."""
     job_time_limit_seconds: Annotated[float, Field(gt=0)] = 3_600.0
@@ -49,6 +80,25 @@ class Settings(BaseSettings):
     @property
     def limits(self) -> Limits:
         return Limits(max_parameters=self.max_parameters, max_tokens=self.max_tokens)
+
+    @property
+    def race_limits(self) -> RaceLimits:
+        flops = self.flops_per_second
+        if flops is None:
+            # Torch would know for certain, but takes seconds to load.
+            no_gpu = self.device == "auto" and shutil.which("nvidia-smi") is None
+            on_cpu = self.device == "cpu" or no_gpu
+            flops = FLOPS_PER_CORE * (os.cpu_count() or 1) if on_cpu else FLOPS_PER_GPU
+        return RaceLimits(
+            job=self.limits,
+            max_runs=self.max_race_runs,
+            max_steps=self.max_race_steps,
+            flops_per_second=flops,
+        )
+
+    @property
+    def artifacts(self) -> Path:
+        return self.home / "artifacts"
 
     @property
     def logs(self) -> Path:

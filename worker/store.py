@@ -16,6 +16,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Connection,
@@ -42,6 +43,7 @@ jobs = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     Column("kind", String(32), nullable=False),
+    Column("parent_id", String(36), ForeignKey("jobs.id", ondelete="CASCADE")),
     Column("state", String(16), nullable=False),
     Column("outcome", String(16)),
     Column("spec", JSON, nullable=False),
@@ -62,9 +64,11 @@ jobs = Table(
     Column("idempotency_key", String(255), unique=True),
     Index("jobs_by_state", "state", "id"),
     Index("jobs_by_spec", "spec_sha256", "id"),
+    Index("jobs_by_parent", "parent_id", "id"),
 )
 """One row a job. Times are seconds since 1970, by the database's clock. `attempt` is the fencing
-number: whoever writes for an attempt must still hold the current one."""
+number: whoever writes for an attempt must still hold the current one. The runs of a race are jobs
+whose parent is the race."""
 
 attempts = Table(
     "attempts",
@@ -78,6 +82,21 @@ attempts = Table(
     Column("detail", String(500)),
 )
 """What became of each attempt at a job."""
+
+points = Table(
+    "points",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("race_id", String(36), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("run_id", String(36), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("points", JSON, nullable=False),
+    Index("points_by_race", "race_id", "id"),
+    Index("points_by_run", "run_id", "id"),
+    # An id never comes again, so that a reader can ask for what is later than the last it saw.
+    sqlite_autoincrement=True,
+)
+"""Where a race's runs were step by step, some steps a row. Who writes one holds the race's row, so
+that the rows of a race become visible in the order of their ids."""
 
 workers = Table(
     "workers",

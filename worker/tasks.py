@@ -5,21 +5,26 @@ Only the worker's processes import this module.
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from celery import signals
 from celery.exceptions import WorkerLostError
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from admin_core.errors import AdminCoreError, AnalysisCancelledError
+from admin_core.errors import AdminCoreError, AnalysisCancelledError, CheckpointError
+from admin_core.progress import Progress
+from admin_core.race_report import RacePoint, SeedResult
+from admin_core.race_spec import RaceSpec, RunSpec
 from admin_core.spec import Architecture, DiagnosisSpec, TrainingSpec, TransformerSpec
-from worker import jobs, logs
+from worker import artifacts, jobs, logs, races
 from worker.attempt import RunningAttempt
 from worker.celery import create_celery
 from worker.jobs import Claim, JobName
 from worker.problem import UNEXPECTED, problem_of
-from worker.settings import Settings
+from worker.settings import Queues, Settings
 from worker.store import Store
 
 log = structlog.get_logger(__name__)
@@ -38,30 +43,104 @@ store = Store(settings.database_url)
 celery_app = create_celery(settings)
 
 
+Work = Callable[[Claim, RunningAttempt], BaseModel]
+"""What a job asks for; returns the report."""
+
+
 @celery_app.task(name=JobName.DIAGNOSIS, bind=True)  # type: ignore[untyped-decorator]
 def diagnosis(self: Any, job_id: str) -> None:
-    held = jobs.claim(
-        store, job_id, worker=self.request.hostname, lease_seconds=settings.lease_seconds
-    )
-    if held is None:
-        return  # A message for a job that another attempt has, or that is over.
-    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=held.number):
-        diagnose(held)
+    work_on(job_id, diagnose, worker=self.request.hostname)
 
 
-def diagnose(held: Claim) -> None:
-    """Work on a claimed diagnosis, to the end that is written in the store."""
-    # Here, so that no other process of the service loads torch.
+@celery_app.task(name=JobName.RACE_RUN, bind=True)  # type: ignore[untyped-decorator]
+def race_run(self: Any, job_id: str) -> None:
+    held = work_on(job_id, train, worker=self.request.hostname)
+    artifacts.remove_those_of_finished(store, settings)
+    if held is not None and held.race_id is not None:
+        # Of no effect unless this was its last run; saves waiting for the dispatcher.
+        work_on(held.race_id, conclude_race, worker=self.request.hostname)
+
+
+@celery_app.task(name=JobName.RACE, bind=True)  # type: ignore[untyped-decorator]
+def race(self: Any, job_id: str) -> None:
+    work_on(job_id, conclude_race, worker=self.request.hostname)
+
+
+# The core is imported inside, so that no other process of the service loads torch.
+
+
+def diagnose(held: Claim, attempt: RunningAttempt) -> BaseModel:
     from admin_core.diagnosis import diagnose_spec
 
+    return diagnose_spec(
+        DiagnosisSpec.model_validate(held.spec),
+        device=settings.device,
+        on_progress=attempt.on_progress,
+    )
+
+
+def train(held: Claim, attempt: RunningAttempt) -> BaseModel:
+    """One arm of a race with one seed, from its last checkpoint where there is one."""
+    from admin_core.training.arm import train_arm
+    from admin_core.training.checkpoints import Checkpoint
+
+    checkpoint = Checkpoint(
+        path=artifacts.folder_of(settings, held.job_id) / "run.safetensors",
+        every_seconds=settings.checkpoint_seconds,
+        before_save=attempt.write_points,
+    )
+    log.info("training", from_checkpoint=checkpoint.path.exists())
+    known = races.last_step(store, held.job_id)
+
+    def tell(point: RacePoint) -> None:
+        # Since the last checkpoint, an attempt that was lost may have told of steps already.
+        if point.step > known:
+            attempt.on_point(point.model_dump(mode="json"))
+
+    def run() -> SeedResult:
+        return train_arm(
+            RunSpec.model_validate(held.spec["run"]),
+            seed=held.spec["seed"],
+            device=settings.device,
+            on_progress=attempt.on_progress,
+            on_point=tell,
+            checkpoint=checkpoint,
+        )
+
+    try:
+        result = run()
+    except CheckpointError as error:
+        log.warning("starting from the beginning", reason=str(error))
+        checkpoint.path.unlink()
+        result = run()
+    attempt.write_points()
+    return result
+
+
+def conclude_race(held: Claim, attempt: RunningAttempt) -> BaseModel:
+    """What follows from the results of all runs."""
+    from admin_core.race import conclude
+
+    attempt.on_progress(Progress("conclusion", 1.0))
+    results = [SeedResult.model_validate(found) for found in races.results_of(store, held.job_id)]
+    return conclude(RaceSpec.model_validate(held.spec), results, device=settings.device)
+
+
+def work_on(job_id: str, work: Work, *, worker: str) -> Claim | None:
+    """Claim a job and work on it, to the end that is written in the store; None if another attempt
+    has the job, or it is over."""
+    held = jobs.claim(store, job_id, worker=worker, lease_seconds=settings.lease_seconds)
+    if held is not None:
+        with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=held.number):
+            _attempt(held, work)
+    return held
+
+
+def _attempt(held: Claim, work: Work) -> None:
     attempt = RunningAttempt(store, held, settings)
     try:
         with attempt:
-            report = diagnose_spec(
-                DiagnosisSpec.model_validate(held.spec),
-                device=settings.device,
-                on_progress=attempt.on_progress,
-            )
+            report = work(held, attempt)
         jobs.succeed(store, held, report.model_dump(mode="json"))
         log.info("succeeded")
     except AnalysisCancelledError:
@@ -75,7 +154,7 @@ def diagnose(held: Claim) -> None:
         jobs.fail(
             store,
             held,
-            UNEXPECTED.problem("The diagnosis ended with an unexpected error; see the log."),
+            UNEXPECTED.problem("The work ended with an unexpected error; see the log."),
         )
 
 
@@ -87,6 +166,8 @@ def _set_up_logging(**_: Any) -> None:
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _warm_up(**_: Any) -> None:
     """Diagnose a tiny model, so that the first job need not wait for what torch loads late."""
+    if settings.queues is Queues.LONG:
+        return  # A race takes long enough, and may never come.
     from admin_core.diagnosis import diagnose_spec
 
     try:

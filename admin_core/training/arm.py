@@ -107,6 +107,7 @@ def train_arm(
 
     def save() -> None:
         if checkpoint is not None:
+            checkpoint.before_save()
             saved = {"run": asdict(state), "monitor": monitor.state()}
             save_checkpoint(
                 checkpoint.path,

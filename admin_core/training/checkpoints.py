@@ -9,7 +9,7 @@ named by the seed and the step (`admin_core.seeds`).
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,19 @@ from torch import Tensor, nn
 from admin_core.errors import CheckpointError
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """Where a run leaves its state, and how often."""
 
     path: Path
     every_seconds: float = 30.0
+    before_save: Callable[[], None] = _nothing
+    """Called before each is written: what it writes down itself, a run that goes on from there need
+    not say again."""
 
 
 def save_checkpoint(

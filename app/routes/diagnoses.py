@@ -1,22 +1,17 @@
-"""Diagnoses: submit, look, wait, cancel; and the list of all jobs."""
+"""Diagnoses: submit, look, wait, cancel."""
 
-import hashlib
-import json
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Query, Request, Response, status
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Request, Response, status
 from starlette.concurrency import run_in_threadpool
 
-from admin_core.report import Outcome
 from admin_core.size import check_limits
 from admin_core.spec import DiagnosisSpec
 from app.body import JsonRoute
-from app.deps import QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
-from app.job_view import JobPage, JobView, job_json, job_path, summary_view
-from app.problems import NOT_FOUND, ProblemError, documented
+from app.deps import IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
+from app.job_answers import cancelled, find_job, shown, submitted
+from app.job_view import JobView, job_json
+from app.problems import documented
 from worker import jobs
-from worker.jobs import FINISHED, Job, JobName, State
+from worker.jobs import Job, JobName
 from worker.queue import Queue
 from worker.settings import Settings
 from worker.store import Store
@@ -41,14 +36,7 @@ async def submit_diagnosis(
     queue: QueueDep,
     waiting: WaitingDep,
     wait: Wait = 0,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=255,
-            description="The same key and body again give the same job again.",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Ask whether a model will train. With `wait`, the answer may come at once."""
     job_id = await run_in_threadpool(
@@ -56,10 +44,7 @@ async def submit_diagnosis(
     )
     await waiting.until_finished(job_id, seconds=wait)
     job = await run_in_threadpool(find, store, job_id)
-    done = job.state in FINISHED
-    return JSONResponse(
-        job_json(job), 200 if done else 202, {"Location": job_path(job_id), "ETag": etag(job)}
-    )
+    return submitted(job_json(job))
 
 
 @router.get(
@@ -77,11 +62,7 @@ async def get_diagnosis(
     await run_in_threadpool(find, store, job_id)
     await waiting.until_finished(job_id, seconds=wait)
     job = await run_in_threadpool(find, store, job_id)
-    tag = etag(job)
-    known = {item.strip() for item in request.headers.get("if-none-match", "").split(",")}
-    if tag in known or "*" in known:
-        return Response(status_code=304, headers={"ETag": tag})
-    return JSONResponse(job_json(job), headers={"ETag": tag})
+    return shown(job_json(job), request)
 
 
 @router.delete(
@@ -96,30 +77,7 @@ def cancel_diagnosis(job_id: str, store: StoreDep) -> Response:
     """Cancel. A finished job stays as it is."""
     find(store, job_id)
     jobs.cancel(store, job_id)
-    job = find(store, job_id)
-    return JSONResponse(job_json(job), 200 if job.state in FINISHED else 202)
-
-
-@router.get("/jobs", tags=["jobs"], responses=documented(422, 500))
-def list_jobs(
-    store: StoreDep,
-    kind: JobName | None = None,
-    state: State | None = None,
-    outcome: Outcome | None = None,
-    limit: Annotated[int, Query(ge=1, le=200, description="Jobs on a page.")] = 50,
-    cursor: Annotated[
-        str | None, Query(max_length=36, description="The `next_cursor` of the page before.")
-    ] = None,
-) -> JobPage:
-    """All jobs, newest first."""
-    # One more than asked for shows whether there is another page.
-    found = jobs.newest(
-        store, limit=limit + 1, before=cursor, kind=kind, state=state, outcome=outcome
-    )
-    return JobPage(
-        jobs=[summary_view(job) for job in found[:limit]],
-        next_cursor=found[limit - 1].id if len(found) > limit else None,
-    )
+    return cancelled(job_json(find(store, job_id)))
 
 
 def submit(
@@ -143,16 +101,5 @@ def submit(
 
 
 def find(store: Store, job_id: str) -> Job:
-    """The job; raises a 404 problem if there is none."""
-    # PostgreSQL refuses text with a zero byte.
-    job = None if "\0" in job_id else jobs.get(store, job_id)
-    if job is None:
-        raise ProblemError(
-            NOT_FOUND.problem("There is no job with this id. GET /v1/jobs lists those there are.")
-        )
-    return job
-
-
-def etag(job: Job) -> str:
-    body = json.dumps(job_json(job), sort_keys=True)
-    return f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+    """The diagnosis; raises a 404 problem if there is none."""
+    return find_job(store, job_id, JobName.DIAGNOSIS)

@@ -13,7 +13,7 @@ from admin_core.size import Limits
 from admin_core.training.loss import batch_loss
 from tests.admin_core.specs import small
 
-ROOMY = {"max_steps": 10**9, "flops_per_second": 1e11}
+ROOMY = {"max_runs": 10**9, "max_steps": 10**9, "flops_per_second": 1e11}
 
 
 def limits(parameters: int = 10**9, tokens: int = 10**9, **changes: Any) -> RaceLimits:
@@ -58,6 +58,12 @@ def test_a_race_within_its_limits_passes() -> None:
 def test_too_many_steps_are_refused_with_their_number() -> None:
     with pytest.raises(LimitExceededError, match=r"^arms: needs 600 training steps.*limit of 599"):
         check_race_limits(spec(), limits(max_steps=599))
+
+
+def test_more_runs_than_allowed_are_refused_with_both_figures() -> None:
+    check_race_limits(spec(), limits(max_runs=6))
+    with pytest.raises(LimitExceededError, match="arms: needs 6 runs, above the limit of 5"):
+        check_race_limits(spec(), limits(max_runs=5))
 
 
 def test_an_arm_that_is_too_large_is_named() -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from admin_core.spec import DiagnosisSpec
 from tests.service import SMALL
 from worker import jobs
-from worker.jobs import Claim, Ending, IdempotencyKeyReusedError, Job, State
+from worker.jobs import Claim, Ending, IdempotencyKeyReusedError, Job, JobName, State
 from worker.problem import UNEXPECTED
 from worker.store import Store
 
@@ -218,7 +218,9 @@ class TestUnpublished:
                 text("UPDATE jobs SET published_at = published_at - 60 WHERE id = :id"), {"id": old}
             )
         claimed(store, taken)
-        waiting = [job_id for job_id, _ in jobs.unpublished(store, older_than_seconds=30)]
+        waiting = [
+            job_id for job_id, _ in jobs.unpublished(store, list(JobName), older_than_seconds=30)
+        ]
         assert sorted(waiting) == sorted([never, old])
 
 

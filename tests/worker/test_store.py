@@ -1,8 +1,12 @@
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import inspect, text
 
+from worker import jobs, migrations
 from worker.store import Store, metadata
 
 
@@ -18,7 +22,40 @@ class TestMigrate:
 
     def test_processes_that_start_together_take_turns(self, tmp_path: Path) -> None:
         with multiprocessing.get_context("spawn").Pool(3) as pool:
-            assert pool.map(_migrate, [str(tmp_path)] * 3) == ["0001"] * 3
+            assert pool.map(_migrate, [str(tmp_path)] * 3) == ["0002"] * 3
+
+    def test_keeps_the_jobs_and_attempts_that_are_there(self, tmp_path: Path) -> None:
+        store = Store(f"sqlite:///{tmp_path / 'trimtab.db'}")
+        _step(store, command.upgrade, "0001")
+        with store.writing() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, kind, state, spec, spec_sha256, share, attempt, "
+                    "cancel_requested, drain_requested, created_at) "
+                    "VALUES ('j', 'diagnosis', 'queued', '{}', '', 0, 1, 0, 0, 0)"
+                )
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO attempts (job_id, number, worker, started_at) "
+                    "VALUES ('j', 1, 'w', 0)"
+                )
+            )
+        for _ in range(2):
+            store.migrate()
+            job = jobs.get(store, "j")
+            assert job is not None
+            assert [attempt.worker for attempt in job.attempts] == ["w"]
+            _step(store, command.downgrade, "0001")
+        store.close()
+
+
+def _step(store: Store, step: Callable[[Config, str], None], revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with store.writing() as connection:
+        config.attributes["connection"] = connection
+        step(config, revision)
 
 
 def _migrate(folder: str) -> str:

@@ -1,0 +1,182 @@
+"""Races: submit, look, wait, cancel; and the curves of their runs."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter, Request, Response, status
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from admin_core.race_size import check_race_limits
+from admin_core.race_spec import RaceSpec
+from app.body import JsonRoute
+from app.deps import IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
+from app.job_answers import cancelled, find_job, shown, submitted
+from app.job_view import RaceView, View, race_json
+from app.problems import documented
+from worker import jobs, races
+from worker.jobs import JobName
+from worker.queue import Queue
+from worker.settings import Settings
+from worker.store import Store
+
+router = APIRouter(prefix="/v1/races", tags=["races"], route_class=JsonRoute)
+
+
+class CurvePoint(View):
+    """Where a run was after one step."""
+
+    step: int
+    loss: float | None
+    """In nats; null where it is not finite."""
+    learning_rate: float
+    tokens_per_second: float
+    """Of the run so far."""
+    validation_loss: float | None
+    """On held-out data, at the steps at which it was measured."""
+
+
+class Curve(View):
+    """One arm with one seed."""
+
+    arm: str
+    seed: int
+    points: list[CurvePoint]
+
+
+class Curves(View):
+    curves: list[Curve]
+    """In the order of the race's runs."""
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=RaceView,
+    responses={
+        200: {"model": RaceView, "description": "Finished within `wait`."},
+        202: {"description": "Accepted; `Location` says where to look."},
+        **documented(400, 413, 415, 422, 500),
+    },
+)
+async def submit_race(
+    spec: RaceSpec,
+    settings: SettingsDep,
+    store: StoreDep,
+    queue: QueueDep,
+    waiting: WaitingDep,
+    wait: Wait = 0,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Train every arm with every seed, and compare them."""
+    race_id = await run_in_threadpool(submit, spec, settings, store, queue, idempotency_key)
+    await waiting.until_finished(race_id, seconds=wait)
+    return submitted(await run_in_threadpool(find_json, store, race_id))
+
+
+@router.get(
+    "/{race_id}",
+    response_model=RaceView,
+    responses={
+        304: {"description": "Still as the `ETag` in `If-None-Match` says."},
+        **documented(404, 422, 500),
+    },
+)
+async def get_race(
+    race_id: str, request: Request, store: StoreDep, waiting: WaitingDep, wait: Wait = 0
+) -> Response:
+    """The race as it is now, or once it is finished, if that is within `wait`."""
+    await run_in_threadpool(find_job, store, race_id, JobName.RACE)
+    await waiting.until_finished(race_id, seconds=wait)
+    return shown(await run_in_threadpool(find_json, store, race_id), request)
+
+
+@router.delete(
+    "/{race_id}",
+    response_model=RaceView,
+    responses={
+        202: {"model": RaceView, "description": "Running; asked to stop, which takes 2 seconds."},
+        **documented(404, 500),
+    },
+)
+def cancel_race(race_id: str, store: StoreDep) -> Response:
+    """Cancel with all runs. A finished race stays as it is."""
+    find_job(store, race_id, JobName.RACE)
+    jobs.cancel(store, race_id)
+    return cancelled(find_json(store, race_id))
+
+
+@router.get("/{race_id}/curves.json", responses=documented(404, 500))
+def get_curves(race_id: str, store: StoreDep) -> Curves:
+    """The loss of every run step by step, as far as the runs are."""
+    find_job(store, race_id, JobName.RACE)
+    return Curves(
+        curves=[
+            Curve(arm=run.arm, seed=run.seed, points=list(_points(store, run.id)))
+            for run in races.runs_of(store, race_id)
+        ]
+    )
+
+
+@router.get(
+    "/{race_id}/curves.csv",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One line a step, with the arm and the seed before it.",
+            "content": {"text/csv": {"schema": {"type": "string"}}},
+        },
+        **documented(404, 500),
+    },
+)
+def get_curves_as_csv(race_id: str, store: StoreDep) -> StreamingResponse:
+    """The same as a table."""
+    find_job(store, race_id, JobName.RACE)
+    return StreamingResponse(
+        _csv(store, race_id),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="curves.csv"'},
+    )
+
+
+def submit(
+    spec: RaceSpec,
+    settings: Settings,
+    store: Store,
+    queue: Queue,
+    idempotency_key: str | None = None,
+) -> str:
+    """The id of the race for a spec within the limits; messages for its runs are on their way."""
+    check_race_limits(spec, settings.race_limits)
+    race_id, run_ids = races.submit(store, spec, idempotency_key=idempotency_key)
+    sent = []
+    for run_id in run_ids:
+        # Messages that cannot be sent now are sent by the dispatcher.
+        if not queue.enqueue(JobName.RACE_RUN, run_id):
+            break
+        sent.append(run_id)
+    if sent:
+        jobs.mark_published(store, *sent)
+    return race_id
+
+
+def find_json(store: Store, race_id: str) -> dict[str, Any]:
+    """What `RaceView` describes; raises a 404 problem if there is no such race."""
+    job = find_job(store, race_id, JobName.RACE)
+    return race_json(job, races.runs_of(store, race_id))
+
+
+def _points(store: Store, run_id: str) -> Iterator[CurvePoint]:
+    return map(CurvePoint.model_validate, races.points_of_run(store, run_id))
+
+
+def _csv(store: Store, race_id: str) -> Iterator[str]:
+    yield ",".join(("arm", "seed", *CurvePoint.model_fields)) + "\r\n"
+    for run in races.runs_of(store, race_id):
+        text = io.StringIO()
+        csv.writer(text).writerows(
+            (run.arm, run.seed, *dict(point).values()) for point in _points(store, run.id)
+        )
+        yield text.getvalue()
