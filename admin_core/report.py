@@ -11,7 +11,7 @@ Notation, as everywhere in this package:
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from admin_core.spec import Optimizer, OutputChangeScale, Padding, Stack
 
@@ -367,7 +367,7 @@ class Outcome(StrEnum):
 
 
 class Reason(Section):
-    """One rule's contribution to the verdict."""
+    """One measured cause, and what it adds to the verdict."""
 
     rule: str
     outcome: Outcome
@@ -380,14 +380,62 @@ class Reason(Section):
     formula: str
     explanation: str
     """One sentence in plain words."""
+    share: float | None = None
+    """Of what speaks for failure, the part that comes from this reason, from 0 to 1; none where
+    the reason did not enter the probability."""
+
+
+class Quantity(StrEnum):
+    """A setting whose stable edge can be looked for."""
+
+    LEARNING_RATE = "learning_rate"
+    WARMUP_STEPS = "warmup_steps"
+    LAYERS = "layers"
+
+
+class Edge(Section):
+    """How far one setting may go, all others as given, before the predicted failure probability
+    passes the level."""
+
+    quantity: Quantity
+    given: float
+    stable: float | None
+    """The largest stable learning rate, the fewest sufficient warm-up steps, the most layers a
+    stack may have; none where no value in the range that was searched is stable."""
+    interval: tuple[float, float] | None
+    """Where the edge lies with a probability of about 80 %, by the predictor's own error."""
+    level: float
+    """The failure probability at the edge."""
+    searched: tuple[float, float]
+    """The range that was searched; an edge at its end may lie beyond it."""
+
+
+class Prescription(Section):
+    """A change that is predicted to make the model train."""
+
+    change: str
+    """In plain words, as short as ``Admin in the decoder, with the omegas of this report``."""
+    patch: dict[str, JsonValue]
+    """A merge patch of the spec, with `model` and `training`, that can be posted as it is in a
+    race's arm."""
+    failure_probability: float
+    """Predicted after the change."""
 
 
 class Verdict(Section):
     """The judgement and what it rests on."""
 
     outcome: Outcome
+    failure_probability: float | None
+    """That training as specified diverges or stalls; none where the configuration lies outside
+    what the predictor was calibrated on."""
+    outside_calibration: list[str]
+    """What lies outside the calibrated range, each with its value and the range."""
     reasons: list[Reason]
     """Worst first."""
+    edges: list[Edge]
+    prescriptions: list[Prescription]
+    """The smallest change first; none for a model that is stable as it is."""
 
 
 class Environment(Section):

@@ -41,7 +41,14 @@ def judge(amplification: AmplificationSection, *, d_model: int) -> Verdict:
         share = amplification.update[stack].output_change[-1] / (2 * d_model)
         reasons += [_growth(stack, random, share), _update(stack, share)]
     reasons.sort(key=lambda reason: -SEVERITY[reason.outcome])
-    return Verdict(outcome=reasons[0].outcome, reasons=reasons)
+    return Verdict(
+        outcome=reasons[0].outcome,
+        failure_probability=None,
+        outside_calibration=[],
+        reasons=reasons,
+        edges=[],
+        prescriptions=[],
+    )
 
 
 def steadied_slope(random: OutputChange) -> float:

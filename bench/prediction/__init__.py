@@ -1,0 +1,1 @@
+"""What training really did to hundreds of configurations, and how well the verdict foretold it."""
