@@ -11,21 +11,26 @@ from admin_core.spec.model import Architecture, Positions, TransformerSpec
 from admin_core.spec.parts import Part, refuse
 from admin_core.spec.training import TrainingSpec
 
-KINDS = ("transformer", "huggingface")
+KINDS: dict[str, type[TransformerSpec] | type[HuggingFaceSpec]] = {
+    "transformer": TransformerSpec,
+    "huggingface": HuggingFaceSpec,
+}
 
 
-def _built_in_unless_named(model: Any) -> Any:
+def _of_its_kind(model: Any) -> Any:
+    """The spec that the body's `kind` names, checked here so that an error's path does not hold the
+    kind, which is no field on the way."""
     if not isinstance(model, Mapping):
         return model
     kind = model.get("kind", "transformer")
-    if kind not in KINDS:
+    if kind not in list(KINDS):
         raise refuse(("kind",), None, "unknown_kind", f"Input should be one of {', '.join(KINDS)}")
-    return {**model, "kind": kind}
+    return KINDS[kind].model_validate(model)
 
 
 ModelSpec = Annotated[
     Annotated[TransformerSpec | HuggingFaceSpec, Field(discriminator="kind")],
-    BeforeValidator(_built_in_unless_named),
+    BeforeValidator(_of_its_kind),
 ]
 """The built-in Transformer, which `kind` need not name, or an architecture of Transformers."""
 
