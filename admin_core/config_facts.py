@@ -6,7 +6,7 @@ the library that holds nothing but tables.
 
 import ast
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import distribution
 from pathlib import Path
@@ -51,10 +51,10 @@ def known_architectures() -> frozenset[str]:
 def _first_words(statement: ast.stmt) -> Iterator[str]:
     """The keys of a table's literals, which are dictionaries or lists of pairs."""
     for node in ast.walk(statement):
-        keys = node.keys if isinstance(node, ast.Dict) else []
+        keys: Sequence[ast.expr | None] = node.keys if isinstance(node, ast.Dict) else []
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:
             keys = node.elts[:1]
-        yield from (key.value for key in keys if isinstance(key, ast.Constant))
+        yield from (str(key.value) for key in keys if isinstance(key, ast.Constant))
 
 
 def check_model_type(model: HuggingFaceSpec) -> None:
@@ -69,8 +69,8 @@ def check_model_type(model: HuggingFaceSpec) -> None:
         hint = f"did you mean {' or '.join(close)}?" if close else "bert, gpt2 and t5 are some."
         raise InvalidSpecError(
             "model.config.model_type",
-            f"is none of the {len(known_architectures())} architectures of the installed Transformers "
-            f"library; {hint}",
+            f"is none of the {len(known_architectures())} architectures of the installed "
+            f"Transformers library; {hint}",
         )
 
 

@@ -90,7 +90,7 @@ def _run(
             )
 
     model.train()
-    device = batch.targets.device
+    device = batch.device
     with ExitStack() as hooks:
         for watching in watch:
             hooks.enter_context(watching)

@@ -1,8 +1,8 @@
 """Any architecture of the Transformers library, by its config.
 
 The config is what stands in a model's `config.json`, pasted unchanged. Here its shape is checked:
-that it is finite, bounded and free of code. What it means to an architecture is for the library to
-say, which the core asks (`admin_core.models.huggingface`). Neither torch nor Transformers is loaded.
+that it is finite, bounded and free of code. What it means is for the library to say, which the core
+asks (`admin_core.models.huggingface`). Neither torch nor Transformers is loaded.
 """
 
 import math
@@ -25,7 +25,7 @@ MAX_VALUES = 100_000
 MAX_NUMBER = 10**12
 """Magnitude of a whole number."""
 
-MAX_COUNT = 10_000
+MAX_COUNT = 5_000
 """Of layers, heads, experts and the like: each becomes an object, even where no weight is
 allocated."""
 
