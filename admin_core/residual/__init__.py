@@ -6,13 +6,18 @@ finds those of any other network from one pass of shapes. Both kinds are watched
 """
 
 from admin_core.residual.branch import ResidualBranch, SubLayerBranch, residual_branches
+from admin_core.residual.discovered import DiscoveredBranch
+from admin_core.residual.discovery import ResidualMap, discover
 from admin_core.residual.watching import at_additions, at_states, at_sums
 
 __all__ = [
+    "DiscoveredBranch",
     "ResidualBranch",
+    "ResidualMap",
     "SubLayerBranch",
     "at_additions",
     "at_states",
     "at_sums",
+    "discover",
     "residual_branches",
 ]

@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from torch import Tensor, nn
 
 from admin_core.residual.branch import ResidualBranch, SubLayerBranch
+from admin_core.residual.discovered import DiscoveredBranch
+from admin_core.residual.recognition import at_discovered
 
 
 @contextmanager
@@ -29,6 +31,7 @@ def at_additions(
     with ExitStack() as hooks:
         for branch in _built_in(branches):
             hooks.enter_context(branch.sublayer.add.register_forward_pre_hook(hook(branch)))
+        hooks.enter_context(at_discovered(_discovered(branches), addition=see))
         yield
 
 
@@ -44,6 +47,7 @@ def at_sums(
     with ExitStack() as hooks:
         for branch in _built_in(branches):
             hooks.enter_context(branch.sublayer.add.register_forward_hook(hook(branch)))
+        hooks.enter_context(at_discovered(_discovered(branches), sum=see))
         yield
 
 
@@ -59,8 +63,13 @@ def at_states(
     with ExitStack() as hooks:
         for branch in _built_in(branches):
             hooks.enter_context(branch.sublayer.register_forward_hook(hook(branch)))
+        hooks.enter_context(at_discovered(_discovered(branches), state=see))
         yield
 
 
 def _built_in(branches: Sequence[ResidualBranch]) -> list[SubLayerBranch]:
     return [branch for branch in branches if isinstance(branch, SubLayerBranch)]
+
+
+def _discovered(branches: Sequence[ResidualBranch]) -> list[DiscoveredBranch]:
+    return [branch for branch in branches if isinstance(branch, DiscoveredBranch)]
