@@ -23,6 +23,8 @@ class Role(StrEnum):
     CROSS_ATTENTION = "cross_attention"
     FEED_FORWARD = "feed_forward"
     MIXER = "mixer"
+    """State space, recurrence, pooling or another way to mix tokens without attention."""
+    CONVOLUTION = "convolution"
     OTHER = "other"
 
 
@@ -33,6 +35,8 @@ class NormPlacement(StrEnum):
     PRE = "pre"
     SANDWICH = "sandwich"
     """Before and after the branch."""
+    OUTPUT = "branch_output"
+    """On the branch's output alone, before the addition, as in OLMo 2 and Swin v2."""
     NONE = "none"
 
 

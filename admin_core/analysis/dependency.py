@@ -30,13 +30,13 @@ from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from admin_core.analysis.held_norm import hold
+from admin_core.analysis.tokens import by_token, token_padding
 from admin_core.data.batch import Batch
 from admin_core.errors import DegenerateBranchError, NonFiniteError
-from admin_core.models.sublayer import ShortcutAddition
-from admin_core.models.transformer import Transformer
+from admin_core.forward import in_mode, run
 from admin_core.report import DependencySection
 from admin_core.residual import ResidualBranch, at_additions
 from admin_core.spec import Stack
@@ -67,7 +67,7 @@ class Dependency:
 
 
 def dependency(
-    model: Transformer, branches: Sequence[ResidualBranch], batch: Batch
+    model: nn.Module, branches: Sequence[ResidualBranch], batch: Batch
 ) -> dict[Stack, Dependency]:
     """beta of every stack from one forward pass, with the weights as they are.
 
@@ -78,27 +78,19 @@ def dependency(
         DegenerateBranchError: a state has no variance.
         NonFiniteError: a state is not finite.
     """
-    paddings = {
-        Stack.ENCODER: batch.inputs.get("source_padding"),
-        Stack.DECODER: batch.inputs.get("target_padding"),
-    }
     carried: dict[Stack, _Components] = {}
 
     def carry(branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> None:
         if branch.stack not in carried:
             depth = sum(other.stack is branch.stack for other in branches)
-            padding = paddings[branch.stack]
-            kept = _kept_tokens(shortcut, padding, num_components=depth + 1)
-            carried[branch.stack] = _Components.of_embedding(shortcut, kept, depth)
+            tokens = by_token(branch, shortcut)
+            padding = token_padding(batch.padding(branch.stack), tokens)
+            kept = _kept_tokens(tokens, padding, num_components=depth + 1)
+            carried[branch.stack] = _Components.of_embedding(tokens, kept, depth)
         carried[branch.stack].pass_through(branch, shortcut, output)
 
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), at_additions(branches, carry):
-            model.states(**batch.inputs)
-    finally:
-        model.train(was_training)
+    with in_mode(model, training=False), torch.no_grad(), at_additions(branches, carry):
+        run(model, batch)
     return {stack: components.dependency() for stack, components in carried.items()}
 
 
@@ -187,18 +179,20 @@ class _Components:
     def pass_through(self, branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> None:
         """Carry all components through one sub-layer, to which its branch adds one."""
         i = len(self.squares) + 1
-        add = branch.sublayer.add
-        x, f = (operand.flatten(0, 1)[self.kept].float() for operand in (shortcut, output))
-        scaled, entering = (operand[0] for operand in add.operands(x[None], f[None]))
-        norm = hold(branch.sublayer.post_norm, scaled + entering)
+        x, f = (
+            by_token(branch, operand).flatten(0, 1)[self.kept].float()
+            for operand in (shortcut, output)
+        )
+        scaled, entering = (operand[0] for operand in branch.operands(x[None], f[None]))
+        norm = hold(branch.post_norm, scaled + entering)
 
         earlier = self.parts[:i]
-        scaled_parts, _ = add.operands(earlier, earlier)
+        scaled_parts, _ = branch.operands(earlier, earlier)
         moved = scaled_parts is not earlier or norm.gain is not None
         earlier.copy_(scaled_parts)
         self.parts[i] = entering
         self.branch_variances += _variances(self.parts[i : i + 1]).tolist()
-        self.shortcut_scales.append(_shortcut_scale(add, f))
+        self.shortcut_scales.append(_shortcut_scale(branch, f))
         self.norm_variances.append(norm.variance)
         norm.carry_(self.parts[: i + 1])
         self.parts[i] += norm.shift
@@ -237,10 +231,10 @@ def _variances(parts: Float[Tensor, "components tokens d_model"]) -> Float[Tenso
     return variances
 
 
-def _shortcut_scale(add: ShortcutAddition, like: Float[Tensor, "tokens d_model"]) -> float:
+def _shortcut_scale(branch: ResidualBranch, like: Float[Tensor, "tokens d_model"]) -> float:
     """omega; of one per feature the root of the mean square."""
     one = torch.ones_like(like[None, :1])
-    return float(add.operands(one, one)[0].square().mean().sqrt())
+    return float(branch.operands(one, one)[0].square().mean().sqrt())
 
 
 def _kept_tokens(

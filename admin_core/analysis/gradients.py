@@ -111,7 +111,7 @@ def first_step(weight: nn.Parameter, training: TrainingSpec) -> Tensor:
 
 
 def _own_weights(branch: ResidualBranch) -> list[nn.Parameter]:
-    return [weight for weight in branch.sublayer.branch.parameters() if weight.ndim >= 2]
+    return [weight for weight in branch.parameters.values() if weight.ndim >= 2]
 
 
 def _measure(

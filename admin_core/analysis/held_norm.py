@@ -39,13 +39,13 @@ class HeldNorm:
             parts *= self.gain
 
 
-def hold(norm: nn.Module, total: Float[Tensor, "tokens d_model"]) -> HeldNorm:
+def hold(norm: nn.Module | None, total: Float[Tensor, "tokens d_model"]) -> HeldNorm:
     """The linear map that `norm`, a LayerNorm, an RMSNorm or none, is at `total`.
 
     Raises:
         TypeError: it is none of these.
     """
-    if isinstance(norm, nn.Identity):
+    if norm is None or isinstance(norm, nn.Identity):
         return HeldNorm(gain=None, centres=False, shift=0.0, variance=None)
     if not isinstance(norm, nn.LayerNorm | nn.RMSNorm):
         raise TypeError(

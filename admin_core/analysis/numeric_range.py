@@ -53,8 +53,7 @@ class RangeWatch:
         model's output."""
         with ExitStack() as hooks:
             for branch in self.branches:
-                for name, module in branch.sublayer.named_modules():
-                    path = f"{branch.path}.{name}"
+                for path, module in branch.modules.items():
                     if isinstance(module, Attention):
                         see = self._see_attention(branch.stack, path)
                         hooks.enter_context(module.register_forward_pre_hook(see))
@@ -142,8 +141,8 @@ class RangeWatch:
         magnitudes = torch.stack(list(seen.values())).tolist()
         for path, magnitude in zip(seen, magnitudes, strict=True):
             if not math.isfinite(magnitude):
-                dtype = next(branch.sublayer.parameters()).dtype
-                raise NonFiniteError(f"The output of {path}", str(dtype).removeprefix("torch."))
+                dtype = str(branch.dtype).removeprefix("torch.")
+                raise NonFiniteError(f"The output of {path}", dtype)
         largest, path = max(zip(magnitudes, seen, strict=True))
         return SublayerRange(
             index=branch.index,
@@ -168,7 +167,7 @@ def _gradient_rms_over_epsilon(branch: ResidualBranch, training: TrainingSpec) -
     with or without epsilon, and is left out."""
     if training.optimizer is Optimizer.SGD:
         return None
-    gradients = [w.grad for w in branch.sublayer.branch.parameters() if w.ndim >= 2]
+    gradients = [w.grad for w in branch.parameters.values() if w.ndim >= 2]
     sizes = [norm(g) / math.sqrt(g.numel()) for g in gradients if g is not None]
     sizes = [size for size in sizes if 0 < size < math.inf]
     return min(sizes) / training.epsilon if sizes else None

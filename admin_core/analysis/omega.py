@@ -13,6 +13,7 @@ from admin_core.applicability import applicability
 from admin_core.comparators import comparators
 from admin_core.models.sublayer import ScaledShortcutAddition
 from admin_core.report import OmegaSection
+from admin_core.residual import SubLayerBranch
 from admin_core.spec import ClosedFormOmega, DiagnosisSpec
 
 
@@ -20,9 +21,11 @@ from admin_core.spec import ClosedFormOmega, DiagnosisSpec
 def apply_omegas(profiles: Sequence[BranchProfile]) -> None:
     """Fill the omega of every sub-layer that has one, in place, with what its profile found."""
     for profile in profiles:
-        add = profile.branch.sublayer.add
-        if isinstance(add, ScaledShortcutAddition) and profile.omega is not None:
-            add.omega.fill_(profile.omega)
+        branch = profile.branch
+        if isinstance(branch, SubLayerBranch) and profile.omega is not None:
+            add = branch.sublayer.add
+            if isinstance(add, ScaledShortcutAddition):
+                add.omega.fill_(profile.omega)
 
 
 def omega_section(spec: DiagnosisSpec, *, pretrained: bool = False) -> OmegaSection:

@@ -11,18 +11,18 @@ the options stand in `OmegaSpec` and the defaults are those of the authors' rele
 Source: Liu et al., EMNLP 2020; Transformer-Clinic.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from admin_core.analysis.conventions import make_chain
+from admin_core.analysis.tokens import by_token, token_padding
 from admin_core.data.batch import Batch
 from admin_core.errors import DegenerateBranchError, NonFiniteError
-from admin_core.models.sublayer import GatedAddition
+from admin_core.forward import in_mode, run
 from admin_core.models.transformer import Transformer
 from admin_core.residual import ResidualBranch, at_additions, at_sums, residual_branches
 from admin_core.seeds import ambient
@@ -94,7 +94,7 @@ def variance(
 
 @torch.no_grad()
 def profile(
-    model: Transformer,
+    model: nn.Module,
     branches: Sequence[ResidualBranch],
     batch: Batch,
     *,
@@ -123,42 +123,48 @@ def profile(
         DegenerateBranchError: a branch's variance is zero or not finite.
         NonFiniteError: the same in half precision, by overflow.
     """
-    paddings = _paddings(batch) if omega.padding is Padding.MASKED else {}
+    masked = omega.padding is Padding.MASKED
     chains = {
         stack: make_chain(omega, num_sublayers=sum(b.stack is stack for b in branches))
         for stack in admin_stacks
     }
+
+    def variance_of(branch: ResidualBranch, x: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = by_token(branch, x)
+        padding = token_padding(batch.padding(branch.stack), tokens) if masked else None
+        return variance(tokens, padding)
+
     rows: list[list[Tensor]] = []
     dtypes: list[torch.dtype] = []
 
     def before_the_addition(
         branch: ResidualBranch, shortcut: Tensor, output: Tensor
     ) -> Tensor | None:
-        chain, padding = chains.get(branch.stack), paddings.get(branch.stack)
+        chain = chains.get(branch.stack)
         scale = None if chain is None else chain.applied()
-        shortcut_variance, _ = variance(shortcut, padding)
-        branch_variance, sem = variance(output, padding)
+        shortcut_variance, _ = variance_of(branch, shortcut)
+        branch_variance, sem = variance_of(branch, output)
         found = sem if chain is None else chain.found(shortcut_variance, branch_variance)
-        add = branch.sublayer.add
-        gate = add.gate if isinstance(add, GatedAddition) else torch.ones_like(sem)
-        entering_variance = gate.float().square() * branch_variance
+        _, entering = branch.operands(shortcut, output)
+        entering_variance = branch_variance
+        if entering is not output:
+            entering_variance, _ = variance_of(branch, entering)
         rows.append([shortcut_variance, branch_variance, sem, entering_variance, found])
         dtypes.append(output.dtype)
         return scale
 
     def after_the_addition(branch: ResidualBranch, total: Tensor) -> None:
-        sum_variance, _ = variance(total, paddings.get(branch.stack))
+        sum_variance, _ = variance_of(branch, total)
         rows[-1].append(sum_variance)
 
-    batch.check(model.output_weight.shape[0])
-    device = next(iter(batch.inputs.values())).device
+    batch.check(model.output_weight.shape[0] if isinstance(model, Transformer) else None)
     with (
-        _mode(model, training=omega.dropout),
+        in_mode(model, training=omega.dropout),
         at_additions(branches, before_the_addition),
         at_sums(branches, after_the_addition),
-        ambient(seed, f"dropout.{step}", device),
+        ambient(seed, f"dropout.{step}", batch.device),
     ):
-        model.states(**batch.inputs)
+        run(model, batch)
     # Brought to the CPU at once, so that the pass never waits for a value.
     measured = torch.stack([torch.stack([value.double() for value in row]) for row in rows])
     return [
@@ -168,14 +174,15 @@ def profile(
 
 
 def profile_repeatedly(
-    model: Transformer,
+    model: nn.Module,
     branches: Sequence[ResidualBranch],
     *,
     omega: OmegaSpec,
     admin_stacks: Collection[Stack],
     seed: int,
-    make_model: Callable[[int], Transformer],
+    make_model: Callable[[int], nn.Module],
     make_batch: Callable[[int, int], Batch],
+    find_branches: Callable[[nn.Module], Sequence[ResidualBranch]] = residual_branches,
 ) -> list[BranchProfile]:
     """`omega.batches` passes through each of `omega.seeds` models, averaged; one pass by default.
 
@@ -185,6 +192,7 @@ def profile_repeatedly(
         make_model: a fresh model on the same device from a seed; asked for seed + 1 and on, one
             at a time.
         make_batch: the batch for a seed and a step, on the same device.
+        find_branches: of such a model.
 
     Raises:
         as `profile` does.
@@ -194,7 +202,7 @@ def profile_repeatedly(
         """A pass for each batch. The profiles speak of `branches` and not of the model's own, so
         that no model but the first outlives its passes."""
         own_model = model if own_seed == seed else make_model(own_seed)
-        own_branches = residual_branches(own_model)
+        own_branches = branches if own_seed == seed else find_branches(own_model)
         passes = []
         for step in range(omega.batches):
             found = profile(
@@ -259,23 +267,6 @@ def _mean(profiles: list[list[BranchProfile]]) -> BranchProfile:
     omega = squared**0.5
     # d omega = d omega^2 / (2 omega)
     return replace(averaged, omega=omega, omega_sem=squared_sem / (2 * omega))
-
-
-def _paddings(batch: Batch) -> dict[Stack, Tensor | None]:
-    return {
-        Stack.ENCODER: batch.inputs.get("source_padding"),
-        Stack.DECODER: batch.inputs.get("target_padding"),
-    }
-
-
-@contextmanager
-def _mode(model: Transformer, *, training: bool) -> Iterator[None]:
-    before = model.training
-    model.train(training)
-    try:
-        yield
-    finally:
-        model.train(before)
 
 
 def _checked(

@@ -11,6 +11,7 @@ place.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -38,9 +39,17 @@ TASKS = frozenset({SyntheticName.COPY, SyntheticName.REVERSE, SyntheticName.SORT
 """The synthetic data that pose a question with an answer."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """What the text for a model depends on."""
+
+    architecture: Architecture
+    vocab_size: int
+
+
 def make_batch(
     data: DataSpec,
-    model: TransformerSpec,
+    model: TransformerSpec | Reader,
     *,
     batch_size: int,
     sequence_length: int,

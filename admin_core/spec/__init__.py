@@ -7,12 +7,12 @@ strings or booleans are refused, each with the path of the field. No torch is lo
 from admin_core.spec.amplification import AmplificationSpec, Perturbation, RandomStep
 from admin_core.spec.data import BYTES_VOCABULARY, DataSpec, SyntheticData, SyntheticName, TextData
 from admin_core.spec.diagnosis import ALL_ANALYSES, Analysis, DiagnosisSpec
+from admin_core.spec.huggingface import HuggingFaceSpec
 from admin_core.spec.model import (
     POST_NORM_SCHEMES,
     Activation,
     Architecture,
     Initialisation,
-    ModelSpec,
     Norm,
     Positions,
     Scheme,
@@ -31,7 +31,7 @@ from admin_core.spec.omega import (
     PaperOmega,
 )
 from admin_core.spec.parts import Count, Part, Probability, Real, Whole
-from admin_core.spec.subject import Subject
+from admin_core.spec.subject import ModelSpec, Subject
 from admin_core.spec.training import Autocast, Optimizer, Schedule, TrainingSpec
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "DataSpec",
     "DiagnosisSpec",
     "FirstValue",
+    "HuggingFaceSpec",
     "Initialisation",
     "ModelSpec",
     "Norm",

@@ -130,7 +130,7 @@ def train_arm(
             loss = training_step(model, optimizer, drawn, training, learning_rate=learning_rate)
             state.step = step
             state.seconds += time.perf_counter() - started
-            state.tokens += sum(batch.targets.numel() for batch in drawn)
+            state.tokens += sum(batch.num_answers for batch in drawn)
 
             watch = monitor.step(loss)
             if math.isfinite(loss):

@@ -117,7 +117,7 @@ class Look:
     def _see_addition(self, branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> None:
         if not self.model.training:
             return
-        x, f = branch.sublayer.add.operands(shortcut[:SEQUENCES], output[:SEQUENCES])
+        x, f = branch.operands(shortcut[:SEQUENCES], output[:SEQUENCES])
         total = (x + f).float().var(correction=0)
         self.dependency[branch.path] = f.float().var(correction=0) / total
 

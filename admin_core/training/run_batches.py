@@ -35,7 +35,7 @@ class RunBatches:
 
     def unigram_loss(self) -> float:
         first = self._draw(0, Split.TRAINING)
-        wanted = -(-UNIGRAM_TOKENS // first.targets.numel())
+        wanted = -(-UNIGRAM_TOKENS // first.num_answers)
         count = min(wanted, self.run.training.steps * self.run.training.accumulation)
         rest = (self._draw(number, Split.TRAINING) for number in range(1, count))
         return unigram_entropy(itertools.chain([first], rest), vocabulary=self.run.model.vocab_size)

@@ -1,0 +1,176 @@
+"""Which additions of a forward pass carry a shortcut past a branch.
+
+    sum = shortcut + branch,   branch = f(x),   shortcut = x, or a multiple or a projection of it
+
+Four rules, which know operations and provenance but no architecture:
+
+1. One operand, taken back through casts, layouts, dropout and constant factors, is an ancestor x of
+   the other one, and what lies between mixes features or tokens: a linear map, a convolution,
+   attention, pooling. The tanh of a GELU adds x to x^3, and a rotation adds x to x with its halves
+   swapped: between those nothing mixes.
+2. Both operands descend from x, one of them through a single linear map or pooling that changes the
+   shape, without a nonlinearity, and the other through a nonlinear map, all of it in the module of
+   the addition: a projected shortcut. Without these conditions, any sum of two heads would be one.
+3. A sum of a shortcut and a branch, to which another branch is added that reads the same x: two
+   branches beside one shortcut.
+4. What is no branch of its own: a positional encoding made from x, and a skip inside a mixer,
+   x * D with a weight per feature, that stands inside another branch.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from admin_core.residual.norm_calls import normed
+from admin_core.residual.operations import CONVOLUTIONS, MIXING, NONLINEAR, POOLING
+from admin_core.residual.provenance import (
+    between,
+    mixes,
+    parameters_of,
+    plain,
+    relabelled,
+    unscaled,
+)
+from admin_core.residual.trace import Trace, Value
+
+LONGEST_RUN = 8
+"""Branches beside one shortcut, at most."""
+
+
+@dataclass(eq=False)
+class Shortcut:
+    """One addition of a branch to a shortcut."""
+
+    sum: Value
+    x: Value
+    """What the branch reads, and the shortcut carries."""
+
+    shortcut_position: int
+    """0 or 1: which operand of the addition the shortcut is."""
+
+    summed: Value | None = None
+    """The sum of branches among which this one is, where they are added up before the shortcut."""
+
+    branch_position: int | None = None
+    """Which operand of `summed` the branch is."""
+
+    beside: bool = False
+    """Whether another branch reads the same x."""
+
+    @property
+    def shortcut(self) -> Value:
+        """The operand that carries x."""
+        return self.sum.inputs[self.shortcut_position]
+
+    @property
+    def branch(self) -> Value:
+        """The branch's output, as it is added."""
+        if self.summed is None or self.branch_position is None:
+            return self.sum.inputs[1 - self.shortcut_position]
+        return self.summed.inputs[self.branch_position]
+
+    @cached_property
+    def region(self) -> list[Value]:
+        """Every value on a way from x to the branch's output, x left out, in order."""
+        return between(self.x, self.branch)
+
+
+def find_shortcuts(trace: Trace) -> list[Shortcut]:
+    """Every shortcut addition of a pass, in its order."""
+    found: dict[Value, Shortcut] = {}
+    for value in trace.values:
+        if not _may_be_shortcut(value):
+            continue
+        shortcut = _carried(value) or _beside(value, found) or _projected(value)
+        if shortcut is not None and not _is_positional(shortcut):
+            found[value] = shortcut
+    shortcuts = list(found.values())
+    return [s for s in shortcuts if not _is_inside_a_mixer(s, shortcuts)]
+
+
+def _may_be_shortcut(value: Value) -> bool:
+    return (
+        value.operation == "add"
+        and value.floating
+        and len(value.inputs) == 2
+        and len(value.shape) >= 2
+        and value.inputs[0].shape == value.inputs[1].shape == value.shape
+        and not value.constant
+    )
+
+
+def _carried(value: Value) -> Shortcut | None:
+    """Rule 1."""
+    for position in (0, 1):
+        x = plain(value.inputs[position])
+        if mixes(between(x, value.inputs[1 - position])):
+            return Shortcut(value, x, position)
+    return None
+
+
+def _beside(value: Value, found: dict[Value, Shortcut]) -> Shortcut | None:
+    """Rule 3."""
+    for position in (0, 1):
+        run, earlier = 0, found.get(plain(value.inputs[position]))
+        while earlier is not None and run < LONGEST_RUN:
+            branch = value.inputs[1 - position]
+            if mixes(between(earlier.x, branch)):
+                earlier.beside = True
+                return Shortcut(value, earlier.x, position, beside=True)
+            run, earlier = run + 1, found.get(plain(earlier.shortcut))
+    return None
+
+
+def _projected(value: Value) -> Shortcut | None:
+    """Rule 2."""
+    for position in (0, 1):
+        shortcut, branch = value.inputs[position], value.inputs[1 - position]
+        x = _before_projection(shortcut)
+        if x is None or x.shape == value.shape or value.call is None:
+            continue
+        way = between(x, branch)
+        if (
+            sum(v.operation in MIXING for v in way) >= 2
+            and any(v.operation in NONLINEAR for v in way)
+            and all(v.call is not None and value.call in v.call.ancestors() for v in way)
+        ):
+            return Shortcut(value, x, position)
+    return None
+
+
+def _before_projection(value: Value) -> Value | None:
+    """x of P(x), one linear map, convolution or pooling with norms and factors around it."""
+    maps = pools = 0
+    value = plain(value)
+    while True:
+        before = normed(value)
+        if before is None and value.operation in POOLING:
+            before, pools = value.inputs[0], pools + 1
+        if before is None and (value.operation == "linear" or value.operation in CONVOLUTIONS):
+            before, maps = value.inputs[0], maps + 1
+        if before is None or maps > 1:
+            return value if maps + pools and maps <= 1 else None
+        value = plain(before)
+
+
+def _is_positional(shortcut: Shortcut) -> bool:
+    """Whether the branch encodes positions: every mixing in it happens in a module so named."""
+    mixing = [v for v in shortcut.region if v.operation in MIXING]
+    return all(_in_positional_module(v) for v in mixing)
+
+
+def _in_positional_module(value: Value) -> bool:
+    calls = value.call.ancestors() if value.call is not None else ()
+    names = (type(call.module).__name__ for call in calls)
+    return any("Position" in name and "Att" not in name for name in names)
+
+
+def _is_inside_a_mixer(shortcut: Shortcut, others: list[Shortcut]) -> bool:
+    """Rule 4: x scaled by a weight per feature, inside the branch of another one."""
+    value, weighted = shortcut.shortcut, False
+    while value is not shortcut.x:
+        factors = [v for v in value.inputs if v.constant]
+        weighted |= unscaled(value) is not None and any(any(parameters_of(v)) for v in factors)
+        value = unscaled(value) or relabelled(value) or shortcut.x
+    return weighted and any(
+        other is not shortcut and shortcut.sum in other.region for other in others
+    )
