@@ -1,6 +1,6 @@
 """Train every configuration and keep what became of it.
 
-    python -m bench.prediction.outcomes [--rounds 18]    # seconds to a minute a run, on one core
+    python -m bench.prediction.outcomes --rounds 24    # seconds to a minute a run, on one core
 
 Rounds go through all families, so that a campaign that is cut short is still balanced. Runs that
 are in the file are not repeated, so that one that was cut short goes on.
@@ -61,12 +61,15 @@ def stored(path: Path = OUTCOMES) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=18, help="runs of each family")
-    rounds = parser.parse_args().rounds
+    parser.add_argument(
+        "--rounds", type=int, default=24, help="number to end before, in each family"
+    )
+    parser.add_argument("--first", type=int, default=0, help="number to begin with")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)  # so small that a second thread only waits
     done = {(row["family"], row["number"]) for row in stored()}
     OUTCOMES.parent.mkdir(exist_ok=True)
-    for number in range(rounds):
+    for number in range(arguments.first, arguments.rounds):
         for family in FAMILIES:
             if (family, number) in done:
                 continue
@@ -75,8 +78,8 @@ def main() -> None:
                 file.write(json.dumps(row) + "\n")
             training = row["spec"]["training"]
             print(
-                f"{family}/{number}: {row['outcome']}, learning rate {training['learning_rate']:g}, "
-                f"{row['seconds']:.0f} s",
+                f"{family}/{number}: {row['outcome']}, "
+                f"learning rate {training['learning_rate']:g}, {row['seconds']:.0f} s",
                 flush=True,
             )
 

@@ -1,0 +1,153 @@
+"""How far one setting may go, all others as given: the largest stable learning rate, the shortest
+sufficient warm-up, the deepest stable stack.
+
+Where failing can only become more likely along a setting, the probability of failure at a value is
+the probability that the edge lies before it. So the edge is where the probability passes one half,
+and four edges in five lie between a tenth and nine tenths. The probabilities are forecast on a grid
+and made monotone by pooling neighbours that are out of order.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from admin_core.report import Edge, Quantity
+from admin_core.spec import Subject, TransformerSpec
+from admin_core.verdict.forecast import forecast, patched
+
+LEVEL = 0.5
+TAIL = 0.1
+"""Probability beyond either end of the interval."""
+
+RATE_FACTORS = tuple(10 ** (exponent / 4) for exponent in range(-6, 7))
+"""Learning rates that are tried, times the given one: from 1/32 to 32 of it."""
+
+WARMUP_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
+"""Warm-ups that are tried, as shares of all steps."""
+
+LAYERS = (1, 2, 3, 4, 6, 8, 12, 18, 24)
+
+Probability = Callable[[float], float]
+
+
+def find_edges(
+    subject: Subject,
+    *,
+    seed: int,
+    device: torch.device,
+    before_each: Callable[[], None] = lambda: None,
+) -> list[Edge]:
+    """The edges of learning rate, warm-up and layers, one forecast for each value tried.
+
+    Args:
+        subject: within the calibrated range.
+        seed: of the probes.
+        before_each: called before every forecast, so that a search can be cancelled.
+    """
+    spec = subject.training
+
+    def failing(patch: dict[str, Any]) -> float:
+        before_each()
+        return forecast(patched(subject, patch), seed=seed, device=device).failure_probability
+
+    def at_rate(rate: float) -> float:
+        return failing({"training": {"learning_rate": rate}})
+
+    def at_warmup(steps: float) -> float:
+        return failing({"training": {"warmup_steps": int(steps)}})
+
+    rates = [spec.learning_rate * factor for factor in RATE_FACTORS]
+    warmups = sorted({round(share * spec.steps) for share in WARMUP_SHARES} | {spec.warmup_steps})
+    edges = [
+        edge(Quantity.LEARNING_RATE, spec.learning_rate, rates, at_rate),
+        edge(Quantity.WARMUP_STEPS, spec.warmup_steps, warmups, at_warmup, falling=True),
+    ]
+    model = subject.model
+    if isinstance(model, TransformerSpec):
+        given = max(model.layers.values())
+
+        def at_layers(layers: float) -> float:
+            return failing(
+                {"model": {f"{stack.value}_layers": int(layers) for stack in model.layers}}
+            )
+
+        edges.append(edge(Quantity.LAYERS, given, sorted({*LAYERS, given}), at_layers))
+    return edges
+
+
+def edge(
+    quantity: Quantity,
+    given: float,
+    values: Sequence[float],
+    failing: Probability,
+    *,
+    falling: bool = False,
+) -> Edge:
+    """Where the probability of failure passes LEVEL.
+
+    Args:
+        given: the subject's own value.
+        values: what is tried, ascending; a logarithmic scale is assumed above zero.
+        failing: the probability of failure at a value.
+        falling: whether more of the quantity makes failure less likely.
+    """
+    probabilities = [failing(value) for value in values]
+    if falling:
+        monotone = [1 - p for p in pooled([1 - p for p in probabilities])]
+    else:
+        # Below the best value more is better too, because too little does not train either.
+        best = probabilities.index(min(probabilities))
+        values, probabilities = values[best:], probabilities[best:]
+        monotone = pooled(probabilities)
+    low, stable, high = (crossing(values, monotone, level) for level in (TAIL, LEVEL, 1 - TAIL))
+    if falling:
+        low, high = high, low
+        none_is_stable = monotone[-1] >= LEVEL
+    else:
+        none_is_stable = monotone[0] >= LEVEL
+    return Edge(
+        quantity=quantity,
+        given=given,
+        stable=None if none_is_stable else stable,
+        interval=None if none_is_stable else (low, high),
+        level=LEVEL,
+        searched=(values[0], values[-1]),
+    )
+
+
+def pooled(values: Sequence[float]) -> list[float]:
+    """The ascending sequence nearest to `values` in squares: neighbours that are out of order are
+    replaced by their mean (Ayer et al. 1955)."""
+    blocks: list[tuple[float, int]] = []
+    for value in values:
+        blocks.append((value, 1))
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (mean, count), (other, others) = blocks.pop(), blocks.pop()
+            blocks.append(((mean * count + other * others) / (count + others), count + others))
+    return [mean for mean, count in blocks for _ in range(count)]
+
+
+def crossing(values: Sequence[float], monotone: Sequence[float], level: float) -> float:
+    """The value at which a monotone sequence passes `level`, between two values in proportion to
+    their logarithms; the first or the last value where it does not pass it."""
+    rising = monotone[-1] >= monotone[0]
+    for i in range(1, len(values)):
+        before, after = monotone[i - 1], monotone[i]
+        passes = before < level <= after if rising else before >= level > after
+        if passes:
+            share = (level - before) / (after - before)
+            low, high = math.log1p(_scaled(values, i - 1)), math.log1p(_scaled(values, i))
+            return math.expm1(low + share * (high - low)) * _unit(values)
+    starts_beyond = monotone[0] >= level if rising else monotone[0] < level
+    return values[0] if starts_beyond else values[-1]
+
+
+def _unit(values: Sequence[float]) -> float:
+    """A scale far below all values but zero."""
+    return min(value for value in values if value > 0) / 1e3
+
+
+def _scaled(values: Sequence[float], i: int) -> float:
+    return values[i] / _unit(values)

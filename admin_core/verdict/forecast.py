@@ -1,0 +1,67 @@
+"""Foretell whether a subject trains: probe it, and ask the model of failure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from admin_core.merge_patch import merge_patch
+from admin_core.spec import Subject
+from admin_core.verdict.examination import Examination, examine
+from admin_core.verdict.failure_model import failure_model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What was foretold, and from what."""
+
+    failure_probability: float
+    examination: Examination
+
+
+def forecast(subject: Subject, *, seed: int, device: torch.device) -> Forecast:
+    """The probability that a run of the subject diverges or stalls.
+
+    Raises:
+        DegenerateBranchError: an Admin model with a branch that no omega can be chosen for.
+    """
+    found = examine(subject, seed=seed, device=device)
+    return Forecast(
+        failure_probability=failure_model().probability(found.features), examination=found
+    )
+
+
+def outside_calibration(subject: Subject) -> list[str]:
+    """What of the subject lies beyond the runs that the model of failure was fitted to, each as a
+    sentence with the value and the range; empty where nothing does.
+
+    More steps and a longer warm-up than in those runs only make failure less likely, so that the
+    probability is then a bound from above; they are not counted here.
+    """
+    spec = subject.model_dump(mode="json")
+    beyond = []
+    for path, bounds in failure_model().calibrated.items():
+        value = _at(spec, path)
+        if value is not None and not bounds.low <= value <= bounds.high:
+            beyond.append(
+                f"{path} = {value:g} lies outside {bounds.low:g} to {bounds.high:g}, the range of "
+                "the runs behind the probability"
+            )
+    return beyond
+
+
+def patched(subject: Subject, patch: Mapping[str, Any]) -> Subject:
+    """The subject with a merge patch of its model and training applied.
+
+    Raises:
+        ValidationError: the patch does not fit.
+    """
+    spec = subject.model_dump(mode="json", include={"data", "training", "model"})
+    return Subject.model_validate(merge_patch(spec, patch))
+
+
+def _at(spec: Any, path: str) -> float | None:
+    for name in path.split("."):
+        spec = spec.get(name) if isinstance(spec, Mapping) else None
+    return spec

@@ -1,0 +1,162 @@
+"""The smallest changes that are predicted to make a subject train.
+
+Candidates stand in the order of what they change: the initialisation alone (Admin), the schedule,
+the learning rate, then the place of the norms, then two of these together. Each is forecast, and
+those below the level of a stable verdict are prescribed.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from admin_core.applicability import TAKES_OMEGAS
+from admin_core.errors import DegenerateBranchError
+from admin_core.report import Prescription
+from admin_core.spec import Scheme, StackSchemes, Subject, TransformerSpec
+from admin_core.verdict.failure_model import failure_model
+from admin_core.verdict.forecast import forecast, patched
+
+MOST = 3
+"""Prescriptions in one verdict."""
+
+PROBES = 2
+"""Forecasts of one candidate, with weights of their own each; it has to stand all of them, so that
+a lucky probe does not become a prescription."""
+
+SLOWER = (2, 4, 10)
+FASTER = (3, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A change that may help."""
+
+    change: str
+    patch: dict[str, Any]
+
+
+def prescribe(
+    subject: Subject,
+    *,
+    seed: int,
+    device: torch.device,
+    before_each: Callable[[], None] = lambda: None,
+) -> list[Prescription]:
+    """Up to MOST changes after which the subject is predicted to be stable, the smallest first.
+
+    Args:
+        subject: within the calibrated range.
+        seed: of the first probe of each candidate.
+        before_each: called before every forecast, so that a search can be cancelled.
+    """
+    found: list[Prescription] = []
+    for candidate in candidates(subject):
+        probability = 0.0
+        for own_seed in range(seed, seed + PROBES):
+            before_each()
+            try:
+                changed = patched(subject, candidate.patch)
+                foretold = forecast(changed, seed=own_seed, device=device)
+            except (ValidationError, DegenerateBranchError):
+                probability = 1.0  # the change does not fit this model
+                break
+            probability = max(probability, foretold.failure_probability)
+            if probability >= failure_model().at_risk:
+                break
+        if probability < failure_model().at_risk:
+            found.append(
+                Prescription(
+                    change=candidate.change,
+                    patch=candidate.patch,
+                    failure_probability=probability,
+                )
+            )
+        if len(found) == MOST:
+            break
+    return found
+
+
+def candidates(subject: Subject) -> Iterator[Candidate]:
+    """All changes that are tried, the smallest first."""
+    training = subject.training
+    admin = _admin(subject)
+    slower = [_rate(training.learning_rate / factor) for factor in SLOWER]
+    warmer = _warmup(subject)
+    if admin:
+        yield admin
+    if warmer:
+        yield warmer
+    yield from slower
+    if admin:
+        yield from (_both(admin, rate) for rate in slower)
+        if warmer:
+            yield _both(admin, warmer)
+    if warmer:
+        yield from (_both(warmer, rate) for rate in slower)
+    yield from (_rate(training.learning_rate * factor) for factor in FASTER)
+    pre = _pre_ln(subject)
+    if pre:
+        yield pre
+        yield from (_both(pre, rate) for rate in slower)
+
+
+def _admin(subject: Subject) -> Candidate | None:
+    model = subject.model
+    if not isinstance(model, TransformerSpec):
+        return None
+    stacks = [stack for stack in model.layers if model.scheme_of(stack) is Scheme.POST_LN]
+    if not stacks:
+        return None
+    schemes = {
+        stack.value: Scheme.ADMIN if stack in stacks else model.scheme_of(stack)
+        for stack in model.layers
+    }
+    of_all = isinstance(model.scheme, StackSchemes) and schemes or Scheme.ADMIN
+    where = " and ".join(f"the {stack.value}" for stack in stacks)
+    return Candidate(
+        change=f"Admin in {where}, with omegas profiled before the first step",
+        patch={"model": {"scheme": of_all}},
+    )
+
+
+def _pre_ln(subject: Subject) -> Candidate | None:
+    model = subject.model
+    if not isinstance(model, TransformerSpec):
+        return None
+    if not any(model.scheme_of(stack) in TAKES_OMEGAS for stack in model.layers):
+        return None
+    return Candidate(
+        change="Pre-LN in place of the norm after the addition",
+        patch={"model": {"scheme": Scheme.PRE_LN}},
+    )
+
+
+def _warmup(subject: Subject) -> Candidate | None:
+    training = subject.training
+    longer = max(2 * training.warmup_steps, training.steps // 5)
+    if longer > training.steps // 2:
+        return None
+    return Candidate(
+        change=f"A warm-up of {longer} steps in place of {training.warmup_steps}",
+        patch={"training": {"warmup_steps": longer}},
+    )
+
+
+def _rate(rate: float) -> Candidate:
+    rounded = float(f"{rate:.3g}")
+    return Candidate(
+        change=f"A peak learning rate of {rounded:g}",
+        patch={"training": {"learning_rate": rounded}},
+    )
+
+
+def _both(one: Candidate, other: Candidate) -> Candidate:
+    patch: dict[str, Any] = {}
+    for part in (one.patch, other.patch):
+        for name, fields in part.items():
+            patch[name] = {**patch.get(name, {}), **fields}
+    rest = other.change[0].lower() + other.change[1:]
+    return Candidate(change=f"{one.change}, and {rest}", patch=patch)

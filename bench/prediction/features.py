@@ -1,0 +1,52 @@
+"""Measure the features of every configuration whose outcome is known.
+
+    python -m bench.prediction.features    # about a second a configuration, on one core
+
+The probe's model has other weights than the run's: its seed is the run's plus SEED_OFFSET, because
+the one who asks for a verdict will not train with the very weights that were probed.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from admin_core.race_spec import RunSpec
+from admin_core.verdict.examination import examine
+from admin_core.verdict.features import FEATURES
+from bench.prediction.outcomes import stored
+
+MEASURED = Path(__file__).parent / "data" / "features.jsonl"
+SEED_OFFSET = 100_000
+
+
+def measured(row: dict[str, Any]) -> dict[str, Any]:
+    """The features of one outcome's configuration, and what they cost."""
+    run = RunSpec.model_validate({"name": "probe", **row["spec"]})
+    started = time.perf_counter()
+    found = examine(run, seed=row["seed"] + SEED_OFFSET, device=torch.device("cpu"))
+    return {
+        "family": row["family"],
+        "number": row["number"],
+        "features": {
+            feature.name: round(value, 4)
+            for feature, value in zip(FEATURES, found.features, strict=True)
+        },
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    done = {(row["family"], row["number"]) for row in stored(MEASURED)}
+    for row in stored():
+        if (row["family"], row["number"]) in done:
+            continue
+        with MEASURED.open("a") as file:
+            file.write(json.dumps(measured(row)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

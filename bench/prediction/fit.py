@@ -1,0 +1,166 @@
+"""Fit the model of failure to the calibration families, and write it down.
+
+    python -m bench.prediction.fit    # seconds; writes admin_core/verdict/failure_model.json
+
+The number of trees, their depth and the rest were chosen by grouped cross-validation within the
+calibration families; the test families are not looked at here.
+"""
+
+import json
+import math
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+
+from admin_core.verdict.failure_model import FILE
+from admin_core.verdict.features import FEATURES
+from bench.prediction.rows import Row, rows
+
+FOLDS = 8
+SEED = 0
+NAMES = [feature.name for feature in FEATURES]
+
+MISSED_FAILURE_COSTS = 20
+"""Of a failure that is called stable, in false alarms: a night of a cluster against a look at a
+report."""
+WRONG_STOP_COSTS = 1
+"""Of a run that would have trained and is called unstable, against a failure called at risk."""
+
+QUANTITIES = {
+    "training.learning_rate": lambda spec: spec["training"]["learning_rate"],
+    "model.d_model": lambda spec: spec["model"]["d_model"],
+}
+
+
+def boosted() -> HistGradientBoostingClassifier:
+    """The untrained model."""
+    return HistGradientBoostingClassifier(
+        max_iter=80,
+        learning_rate=0.06,
+        max_depth=3,
+        min_samples_leaf=6,
+        l2_regularization=2.0,
+        monotonic_cst=[feature.monotone for feature in FEATURES],
+        early_stopping=False,
+        random_state=SEED,
+    )
+
+
+def matrix(chosen: list[Row]) -> tuple[Any, Any, Any]:
+    """Features, failures and families of some rows."""
+    x = np.array([[row.features[name] for name in NAMES] for row in chosen])
+    y = np.array([row.failed for row in chosen])
+    return x, y, np.array([row.family for row in chosen])
+
+
+def scores_of_unseen_families(x: Any, y: Any, families: Any) -> Any:
+    """Each row's score by a model that has not seen its family."""
+    scores = np.zeros(len(y))
+    for seen, unseen in GroupKFold(FOLDS, shuffle=True, random_state=SEED).split(x, y, families):
+        scores[unseen] = boosted().fit(x[seen], y[seen]).decision_function(x[unseen])
+    return scores
+
+
+def trees_of(model: HistGradientBoostingClassifier) -> list[dict[str, list[float]]]:
+    """The fitted trees in plain arrays."""
+    trees = []
+    for (predictor,) in model._predictors:
+        nodes = predictor.nodes
+        trees.append(
+            {
+                "feature": [-1 if n["is_leaf"] else int(n["feature_idx"]) for n in nodes],
+                "threshold": [0.0 if n["is_leaf"] else _plain(n["num_threshold"]) for n in nodes],
+                "left": [int(n["left"]) for n in nodes],
+                "right": [int(n["right"]) for n in nodes],
+                "value": _means(nodes),
+            }
+        )
+    return trees
+
+
+def _plain(threshold: float) -> float:
+    return float(min(1e6, max(-1e6, threshold)))
+
+
+def _means(nodes: Any) -> list[float]:
+    """Values of the leaves, and of every other node the mean of the leaves below it by their
+    number of runs."""
+    values = [float(n["value"]) for n in nodes]
+    for i in reversed(range(len(nodes))):
+        if not nodes[i]["is_leaf"]:
+            children = (int(nodes[i]["left"]), int(nodes[i]["right"]))
+            counts = [int(nodes[child]["count"]) for child in children]
+            values[i] = sum(
+                count * values[child] for count, child in zip(counts, children, strict=True)
+            ) / sum(counts)
+    return values
+
+
+def cut_offs(probabilities: Any, failed: Any) -> tuple[float, float]:
+    """From where `at_risk` and `unstable` cost less than the milder word."""
+    candidates = np.unique(np.round(np.concatenate([probabilities, [0.02, 0.5]]), 3))
+    missed = [MISSED_FAILURE_COSTS * (failed & (probabilities < c)).sum() for c in candidates]
+    alarms = [(~failed & (probabilities >= c)).sum() for c in candidates]
+    at_risk = candidates[int(np.argmin(np.add(missed, alarms)))]
+    return float(min(at_risk, 0.5)), WRONG_STOP_COSTS / (1 + WRONG_STOP_COSTS)
+
+
+def main() -> None:
+    chosen = [row for row in rows() if row.split == "calibration"]
+    x, y, families = matrix(chosen)
+    unseen = scores_of_unseen_families(x, y, families)
+    platt = LogisticRegression(C=1e6).fit(unseen[:, None], y)
+    slope, offset = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    probabilities = 1 / (1 + np.exp(-(slope * unseen + offset)))
+    at_risk, unstable = cut_offs(probabilities, y)
+    model = boosted().fit(x, y)
+    FILE.write_text(
+        json.dumps(
+            {
+                "provenance": {
+                    "command": "python -m bench.prediction.fit",
+                    "trimtab": version("trimtab"),
+                    "scikit_learn": sklearn.__version__,
+                    "runs": len(chosen),
+                    "failures": int(y.sum()),
+                    "families": len(set(families)),
+                },
+                "features": NAMES,
+                "baseline": float(model._baseline_prediction[0, 0]),
+                "trees": trees_of(model),
+                "slope": slope,
+                "offset": offset,
+                "at_risk": at_risk,
+                "unstable": unstable,
+                "calibrated": calibrated(chosen),
+            }
+        )
+        + "\n"
+    )
+    loss = -np.mean(np.log(np.where(y, probabilities, 1 - probabilities)))
+    print(f"{len(chosen)} runs, {y.sum()} failures, {len(set(families))} families")
+    print(f"unseen families: log loss {loss:.3f}, base {base_loss(y):.3f}")
+    print(f"at risk from {at_risk:.3f}, unstable from {unstable:.3f}")
+
+
+def base_loss(y: Any) -> float:
+    p = y.mean()
+    return float(-(p * math.log(p) + (1 - p) * math.log(1 - p)))
+
+
+def calibrated(chosen: list[Row]) -> dict[str, dict[str, float]]:
+    """What lies between the least and the greatest value of each quantity."""
+    found = {}
+    for path, of in QUANTITIES.items():
+        values = [of(row.spec) for row in chosen]
+        found[path] = {"low": min(values), "high": max(values)}
+    return found
+
+
+if __name__ == "__main__":
+    main()

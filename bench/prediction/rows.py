@@ -1,0 +1,51 @@
+"""Outcomes and features side by side."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from admin_core.training.outcomes import STALLED_SHARE
+from bench.prediction.features import MEASURED
+from bench.prediction.outcomes import stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One configuration: what was measured before, and what training did."""
+
+    family: str
+    number: int
+    split: str
+    spec: dict[str, Any]
+    features: dict[str, float]
+    failed: bool
+    """Whether the run diverged or stalled."""
+    final_share: float
+    """The final loss over the unigram loss; infinite where it diverged."""
+    run_seconds: float
+    probe_seconds: float
+
+
+def rows() -> list[Row]:
+    """All configurations that have both."""
+    features = {(row["family"], row["number"]): row for row in stored(MEASURED)}
+    found = []
+    for row in stored():
+        measured = features.get((row["family"], row["number"]))
+        if measured is None:
+            continue
+        diverged = row["outcome"] == "diverged" or row["final_loss"] is None
+        share = float("inf") if diverged else row["final_loss"] / row["unigram_loss"]
+        found.append(
+            Row(
+                family=row["family"],
+                number=row["number"],
+                split=row["split"],
+                spec=row["spec"],
+                features=measured["features"],
+                failed=share >= STALLED_SHARE,
+                final_share=share,
+                run_seconds=row["seconds"],
+                probe_seconds=measured["seconds"],
+            )
+        )
+    return found

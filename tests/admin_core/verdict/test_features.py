@@ -1,0 +1,76 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from admin_core.spec import Stack, TrainingSpec
+from admin_core.training.schedules import learning_rate_at
+from admin_core.verdict.features import FEATURES, LARGEST, effective_steps, features
+from admin_core.verdict.probe import Probe, StackProbe
+
+CALM = StackProbe(
+    gradient_decay=0.1, gradient_spread=0.2, state_gradient_decay=-0.1, token_similarity=0.3
+)
+PROBE = Probe(
+    losses=(5.5, 5.0, 4.5),
+    finite=True,
+    before={Stack.DECODER: CALM},
+    after={Stack.DECODER: CALM},
+    prediction_information=0.4,
+    logit_deviation=1.0,
+    update_ratio=0.01,
+    gradient_norm=(1.0, 2.0),
+)
+
+
+def named(probe: Probe, training: TrainingSpec) -> dict[str, float]:
+    values = features(probe, training, depth=24, unigram=3.0)
+    return {feature.name: value for feature, value in zip(FEATURES, values, strict=True)}
+
+
+class TestEffectiveSteps:
+    @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "inverse_sqrt"])
+    def test_are_the_sum_of_all_rates_over_the_peak(self, schedule: str) -> None:
+        training = TrainingSpec.model_validate(
+            {"schedule": schedule, "warmup_steps": 20, "steps": 150, "learning_rate": 0.02}
+        )
+        exact = sum(learning_rate_at(t, training) for t in range(1, 151)) / 0.02
+        assert effective_steps(training) == pytest.approx(exact)
+
+    def test_of_a_long_run_are_summed_in_strides_and_near_the_exact_sum(self) -> None:
+        training = TrainingSpec(steps=100_000, warmup_steps=4_000)
+        exact = sum(learning_rate_at(t, training) for t in range(1, 100_001)) / 1e-3
+        assert effective_steps(training) == pytest.approx(exact, rel=1e-2)
+
+
+class TestFeatures:
+    def test_are_finite_whatever_was_measured(self) -> None:
+        nothing = replace(
+            PROBE,
+            losses=(),
+            finite=False,
+            before={},
+            after={},
+            prediction_information=None,
+            logit_deviation=None,
+            update_ratio=0.0,
+            gradient_norm=(math.inf, math.inf),
+        )
+        for probe in (PROBE, nothing):
+            values = features(probe, TrainingSpec(), depth=2, unigram=3.0)
+            assert len(values) == len(FEATURES)
+            assert all(abs(value) <= LARGEST for value in values)
+
+    def test_take_the_worst_stack(self) -> None:
+        dying = replace(CALM, gradient_decay=-4.0)
+        both = replace(PROBE, after={Stack.ENCODER: dying, Stack.DECODER: CALM})
+        assert named(both, TrainingSpec())["gradient_decay"] == 4.0
+
+    def test_hold_the_loss_against_the_unigram_loss(self) -> None:
+        found = named(PROBE, TrainingSpec())
+        assert found["loss_after"] == pytest.approx(math.log10(4.5 / 3.0))
+        assert found["loss_fall"] == pytest.approx(1 / 3)
+
+    def test_of_a_loss_that_left_the_numbers_are_as_bad_as_can_be(self) -> None:
+        found = named(replace(PROBE, finite=False), TrainingSpec())
+        assert found["loss_rise"] == LARGEST
