@@ -1,0 +1,65 @@
+"""Whether the first prescription mends a configuration that failed.
+
+    python -m bench.prediction.prescriptions --configurations 30    # about half a minute each
+
+Configurations of the test families whose run failed and whose verdict is not stable, in the order
+of the benchmark. The prescribed configuration is trained with the failed run's own seed.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from admin_core.race_report import RaceOutcome
+from admin_core.race_spec import RunSpec
+from admin_core.training.arm import train_arm
+from admin_core.verdict.forecast import patched
+from admin_core.verdict.prescriptions import prescribe
+from bench.prediction.features import SEED_OFFSET
+from bench.prediction.outcomes import stored
+from bench.prediction.rows import rows
+from bench.prediction.verdicts import probability
+
+TRIED = Path(__file__).parent / "data" / "prescriptions.jsonl"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Try the first prescriptions of failed runs.")
+    parser.add_argument("--configurations", type=int, default=30)
+    wanted = parser.parse_args().configurations
+    torch.set_num_threads(1)
+    done = {(row["family"], row["number"]) for row in stored(TRIED)}
+    failed = [row for row in rows() if row.split == "test" and row.failed]
+    unstable = [row for row in failed if probability(row) >= 0.5]
+    for row in unstable[:wanted]:
+        if (row.family, row.number) in done:
+            continue
+        started = time.perf_counter()
+        run = RunSpec.model_validate({"name": "patient", **row.spec})
+        found = prescribe(run, seed=row.number + SEED_OFFSET, device=torch.device("cpu"))
+        result = None
+        if found:
+            mended = patched(run, found[0].patch)
+            again = run.model_copy(update={"model": mended.model, "training": mended.training})
+            result = train_arm(again, seed=row.number)
+        line = {
+            "family": row.family,
+            "number": row.number,
+            "change": found[0].change if found else None,
+            "patch": found[0].patch if found else None,
+            "failure_probability": found[0].failure_probability if found else None,
+            "outcome": result.outcome.value if result else None,
+            "trains": result is not None
+            and result.outcome in (RaceOutcome.CONVERGED, RaceOutcome.SPIKED),
+            "seconds": round(time.perf_counter() - started, 2),
+        }
+        with TRIED.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

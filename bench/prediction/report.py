@@ -1,0 +1,248 @@
+"""The measured part of docs/verdict.md.
+
+    python -m bench.prediction.report    # seconds; from the files that the other commands left
+
+Everything between the two marks of the page is written anew.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+from admin_core.report import Outcome
+from admin_core.training.outcomes import STALLED_SHARE
+from admin_core.verdict.failure_model import failure_model
+from admin_core.verdict.reasons import outcome_of
+from bench.prediction.edges import FOUND
+from bench.prediction.measures import auroc, expected_calibration_error, reliability
+from bench.prediction.outcomes import stored
+from bench.prediction.prescriptions import TRIED
+from bench.prediction.rows import Row, rows
+from bench.prediction.verdicts import probability
+
+PAGE = Path(__file__).parents[2] / "docs" / "verdict.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+Score = Callable[[Row], float]
+BASELINES: dict[str, Score] = {
+    "learning rate alone": lambda row: row.spec["training"]["learning_rate"],
+    "depth alone": lambda row: row.features["depth"],
+    "gradient decay after the probe alone": lambda row: row.features["gradient_decay"],
+    "token similarity after the probe alone": lambda row: row.features["token_similarity"],
+    "loss after the probe alone": lambda row: row.features["loss_after"],
+    "fall of the loss in the probe alone": lambda row: -row.features["loss_fall"],
+}
+
+
+def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)])
+
+
+def number(x: float | None, digits: int = 3) -> str:
+    return "–" if x is None else f"{x:.{digits}f}"
+
+
+def ranking(tested: Sequence[Row]) -> str:
+    failed = [row.failed for row in tested]
+    scores: dict[str, Score] = {"**the verdict's probability**": probability, **BASELINES}
+    return table(
+        ["ranked by", "AUROC"],
+        [
+            [name, number(auroc([score(row) for row in tested], failed))]
+            for name, score in scores.items()
+        ],
+    )
+
+
+def by_family(tested: Sequence[Row]) -> str:
+    families = defaultdict(list)
+    for row in tested:
+        families[row.family].append(row)
+    body = []
+    for family, own in sorted(families.items()):
+        failed = [row.failed for row in own]
+        called_stable = sum(
+            row.failed and outcome_of(probability(row)) is Outcome.STABLE for row in own
+        )
+        body.append(
+            [
+                family,
+                str(len(own)),
+                str(sum(failed)),
+                number(auroc([probability(row) for row in own], failed), 2),
+                str(called_stable),
+            ]
+        )
+    header = ["test family", "runs", "failed", "AUROC within", "failed, but called stable"]
+    return table(header, body)
+
+
+def confusion(tested: Sequence[Row]) -> str:
+    def scheme(row: Row) -> str:
+        found = row.spec["model"]["scheme"]
+        return found if isinstance(found, str) else "hybrid"
+
+    body = []
+    for name in sorted({scheme(row) for row in tested}):
+        own = [row for row in tested if scheme(row) == name]
+        cells = [name]
+        for failed in (False, True):
+            for outcome in Outcome:
+                cells.append(
+                    str(
+                        sum(
+                            row.failed is failed and outcome_of(probability(row)) is outcome
+                            for row in own
+                        )
+                    )
+                )
+        body.append(cells)
+    return table(
+        [
+            "scheme",
+            *(f"trained, {outcome.value}" for outcome in Outcome),
+            *(f"failed, {outcome.value}" for outcome in Outcome),
+        ],
+        body,
+    )
+
+
+def calibration(tested: Sequence[Row]) -> str:
+    failed = [row.failed for row in tested]
+    bins = reliability([probability(row) for row in tested], failed)
+    return table(
+        ["runs", "mean probability", "share that failed"],
+        [[str(n), number(p, 2), number(share, 2)] for n, p, share in bins],
+    )
+
+
+def summary(tested: Sequence[Row]) -> str:
+    failed = [row.failed for row in tested]
+    probabilities = [probability(row) for row in tested]
+    called_stable = sum(
+        row.failed and outcome_of(p) is Outcome.STABLE
+        for row, p in zip(tested, probabilities, strict=True)
+    )
+    families = {row.family for row in tested}
+    within = [
+        auroc(
+            [probability(row) for row in tested if row.family == family],
+            [row.failed for row in tested if row.family == family],
+        )
+        for family in families
+    ]
+    worst = min((area for area in within if area is not None), default=None)
+    shares = [row.probe_seconds / row.run_seconds for row in tested]
+    ece = expected_calibration_error(probabilities, failed)
+    return table(
+        ["on the test families", "measured", "target"],
+        [
+            ["runs, failures, families", f"{len(tested)}, {sum(failed)}, {len(families)}", ""],
+            ["AUROC", number(auroc(probabilities, failed)), "at least 0.985"],
+            ["AUROC within the worst family", number(worst, 2), "at least 0.95"],
+            ["expected calibration error", number(ece), "at most 0.04"],
+            [
+                "failed runs called stable",
+                f"{called_stable} of {sum(failed)} ({100 * called_stable / sum(failed):.1f} %)",
+                "at most 2 %",
+            ],
+            [
+                "probe's time over its run's, median",
+                f"{100 * median(shares):.1f} %",
+                "at most 5 %",
+            ],
+        ],
+    )
+
+
+def edges() -> str:
+    found = [row for row in stored(FOUND) if row["bisected"] is not None]
+    if not found:
+        return "No edges have been bisected yet."
+    factors = []
+    body = []
+    inside = 0
+    for row in found:
+        stable, interval = row["forecast"]["stable"], row["forecast"]["interval"]
+        real = row["bisected"]
+        factor = max(stable / real, real / stable) if stable else float("inf")
+        factors.append(factor)
+        inside += bool(interval) and interval[0] <= real <= interval[1]
+        body.append(
+            [
+                f"{row['family']}/{row['number']}",
+                f"{real:.2g}",
+                f"{stable:.2g}" if stable else "none",
+                f"{interval[0]:.2g} to {interval[1]:.2g}" if interval else "–",
+                f"{factor:.2f}",
+            ]
+        )
+    header = ["model", "bisected", "forecast", "interval", "factor"]
+    return (
+        f"Median factor {median(factors):.2f} over {len(found)} models (target: 1.5); the bisected "
+        f"edge lies in the forecast interval in {inside} of them.\n\n{table(header, body)}"
+    )
+
+
+def prescriptions() -> str:
+    tried = stored(TRIED)
+    if not tried:
+        return "No prescriptions have been tried yet."
+    with_one = [row for row in tried if row["change"]]
+    trains = sum(row["trains"] for row in with_one)
+    body = [
+        [
+            f"{row['family']}/{row['number']}",
+            row["change"] or "none found",
+            number(row["failure_probability"], 2),
+            row["outcome"] or "–",
+        ]
+        for row in tried
+    ]
+    header = ["configuration that failed", "first prescription", "predicted failure", "it then"]
+    return (
+        f"The first prescription trains in {trains} of {len(tried)} (target: 27 of 30); for "
+        f"{len(tried) - len(with_one)} none was found.\n\n{table(header, body)}"
+    )
+
+
+def measured() -> str:
+    """All tables, as Markdown."""
+    every = rows()
+    tested = [row for row in every if row.split == "test"]
+    model = failure_model()
+    calibrating = [row for row in every if row.split == "calibration"]
+    sections = [
+        f"{len(every)} runs, {sum(row.failed for row in every)} of them failures (diverged, or "
+        f"still at {STALLED_SHARE:g} of the unigram loss or above): {len(calibrating)} of "
+        f"{len({row.family for row in calibrating})} families to calibrate on, {len(tested)} of "
+        f"{len({row.family for row in tested})} others to test on. *At risk* begins at a "
+        f"probability of {model.at_risk:.3f}, *unstable* at {model.unstable:.2f}.",
+        summary(tested),
+        "### Against simpler rules",
+        ranking(tested),
+        "### Family by family",
+        by_family(tested),
+        "### Reliability",
+        calibration(tested),
+        "### Confusion by scheme",
+        confusion(tested),
+        "### The largest stable learning rate\n\n`python -m bench.prediction.edges`",
+        edges(),
+        "### Prescriptions\n\n`python -m bench.prediction.prescriptions`",
+        prescriptions(),
+    ]
+    return "\n\n".join(sections)
+
+
+def main() -> None:
+    page = PAGE.read_text()
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{measured()}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

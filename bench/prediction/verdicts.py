@@ -1,0 +1,10 @@
+"""What the shipped model of failure says of each configuration, from its stored features."""
+
+from admin_core.verdict.failure_model import failure_model
+from admin_core.verdict.features import FEATURES
+from bench.prediction.rows import Row
+
+
+def probability(row: Row) -> float:
+    """Of failure."""
+    return failure_model().probability([row.features[feature.name] for feature in FEATURES])
