@@ -15,6 +15,8 @@ class Network:
     """The network in which branches were found."""
 
     model: nn.Module
+    order: Mapping[str, int]
+    """Place of each parameter among all, by name."""
     scales: dict[Site, tuple[Tensor | float, Tensor | float]] = field(default_factory=dict)
     """What the network scaled shortcut and branch by in the addition that is being looked at."""
 

@@ -38,6 +38,12 @@ FRESH = frozenset(
 )
 """Operations that look at a tensor's shape alone: what they give does not descend from it."""
 
+LIKE_ANOTHER = frozenset({"expand_as", "view_as", "reshape_as", "type_as", "to"})
+"""Operations that look at the shape or the format of their second operand alone."""
+
+REDUCTIONS = frozenset({"max", "amax", "mean"})
+"""Operations that pool where they are written out."""
+
 POOLING = frozenset(
     f"{kind}_pool{n}d"
     for kind in ("avg", "max", "adaptive_avg", "adaptive_max", "lp")

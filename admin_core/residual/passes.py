@@ -6,6 +6,7 @@ that asks a tensor for a value, as some mixtures of experts do, needs the number
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ def _shapes(model: nn.Module, inputs: Inputs) -> Trace:
         *model.named_parameters(remove_duplicate=False),
         *model.named_buffers(remove_duplicate=False),
     ]
-    fakes: dict[int, Tensor] = {id(tensor): mode.from_tensor(tensor) for _, tensor in tensors}
+    fakes: dict[int, Tensor] = {id(tensor): _shape_of(mode, tensor) for _, tensor in tensors}
     parameters = {
         id(fakes[id(parameter)]): name
         for name, parameter in reversed(list(model.named_parameters()))
@@ -70,11 +71,20 @@ def _shapes(model: nn.Module, inputs: Inputs) -> Trace:
     stand_ins = {name: fakes[id(tensor)] for name, tensor in tensors}
     buffers = {id(fakes[id(buffer)]) for buffer in model.buffers()}
     tracer = _ShapeTracer(model, parameters, buffers)
-    fake_inputs = _map_tensors(mode.from_tensor, inputs)
+    fake_inputs = _map_tensors(partial(_shape_of, mode), inputs)
     with mode, _failing_at(tracer), tracer.recording() as trace:
         arguments, options = call_arguments(fake_inputs)
         torch.func.functional_call(model, stand_ins, arguments, options, tie_weights=False)
     return trace
+
+
+def _shape_of(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
+    """A tensor without numbers. One of the meta device takes the CPU for its device, as tensors do
+    that the forward makes."""
+    if not tensor.is_meta:
+        return mode.from_tensor(tensor)
+    with mode:
+        return torch.empty_like(tensor, device="cpu")
 
 
 def _numbers(model: nn.Module, inputs: Inputs) -> Trace:

@@ -24,7 +24,7 @@ from torch._C import DisableTorchFunction
 from torch._subclasses import FakeTensor
 from torch.overrides import TorchFunctionMode
 
-from admin_core.residual.operations import ADDITIONS, FRESH, VIEWS
+from admin_core.residual.operations import ADDITIONS, FRESH, LIKE_ANOTHER, VIEWS
 
 
 class Address(NamedTuple):
@@ -250,6 +250,7 @@ class Tracer(Frames):
         if name is not None:
             return self._add(tensor, "parameter", [], name=name)
         unseen = otherwise == "constant" and isinstance(tensor, FakeTensor)
+        unseen = unseen and tensor.is_floating_point()  # a mask says nothing about the stream
         if unseen and id(tensor) not in self.buffers and self.current is not None:
             # Shapes exist only since the pass began, so that this one was made by unseen code.
             return self._add(tensor, "opaque", self.current.inputs)
@@ -279,6 +280,8 @@ class Tracer(Frames):
         if not outputs:
             return
         inputs = [] if operation in FRESH else before
+        if operation in LIKE_ANOTHER:
+            inputs = before[:1]
         address = address_of(call, operation, arguments)
         by_tensor = {
             id(t): v for t, v in zip(tensors_in((arguments, options)), before, strict=True)
