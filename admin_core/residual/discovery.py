@@ -17,9 +17,10 @@ from admin_core.residual.norms import goes_on_through_norm, norm_placements
 from admin_core.residual.passes import Inputs, trace_forward
 from admin_core.residual.provenance import between, mixes, parameters_of, plain, unscaled
 from admin_core.residual.roles import role_of
+from admin_core.residual.route import route_of
 from admin_core.residual.site import Scale, Site
 from admin_core.residual.stacks import find_stacks, stack_names
-from admin_core.residual.trace import Address, Call, Value
+from admin_core.residual.trace import Address, Call, Trace, Value
 from admin_core.spec import Stack
 
 
@@ -55,7 +56,8 @@ def discover(model: nn.Module, inputs: Inputs) -> ResidualMap:
         ForwardError: the forward raises on these inputs.
     """
     model = getattr(model, "_orig_mod", model)
-    shortcuts = _summands_apart(find_shortcuts(trace_forward(model, inputs)))
+    trace = trace_forward(model, inputs)
+    shortcuts = _summands_apart(find_shortcuts(trace))
     paths = _paths(shortcuts)
     stacks = find_stacks(shortcuts)
     places = {
@@ -80,7 +82,13 @@ def discover(model: nn.Module, inputs: Inputs) -> ResidualMap:
     network = Network(model, order)
     branches = tuple(
         _described(
-            network, shortcut, paths[shortcut], *where[shortcut], roles[shortcut], places[shortcut]
+            network,
+            trace,
+            shortcut,
+            paths[shortcut],
+            *where[shortcut],
+            roles[shortcut],
+            places[shortcut],
         )
         for shortcut in shortcuts
     )
@@ -178,6 +186,7 @@ def _stack(name: str) -> Stack:
 
 def _described(
     network: Network,
+    trace: Trace,
     shortcut: Shortcut,
     path: str,
     stack: Stack,
@@ -205,6 +214,7 @@ def _described(
         network=network,
         addition_path=shortcut.sum.call.path if shortcut.sum.call is not None else "",
         parallel=shortcut.beside,
+        route=route_of(shortcut, norm_call, trace),
         parameter_names=tuple(sorted(names, key=network.order.__getitem__)),
         found_modules=modules,
         norm_path=None if norm_call is None else norm_call.path,

@@ -15,10 +15,11 @@ TRANSPARENT = frozenset(
         *("contiguous", "clone", "detach", "alias", "requires_grad", "get", "rearrange"),
         *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
         *("clamp", "nan_to_num", "positive", "roll"),
+        "add_omega",
     }
 )
 """Operations after which a tensor is still the same stream: its format, layout or device, noise on
-it, a guard against overflow."""
+it, a guard against overflow, the omega that `admin_core.residual.omega` puts in."""
 
 VIEWS = frozenset(
     {

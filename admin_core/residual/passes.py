@@ -42,7 +42,7 @@ def trace_forward(model: nn.Module, inputs: Inputs) -> Trace:
 
 
 class _ShapeTracer(Tracer):
-    """Knows the shapes that PyTorch does not tell without numbers."""
+    """Knows the shapes that PyTorch does not tell without numbers, and makes dropout visible."""
 
     def computed(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], options: Mapping[str, Any]
@@ -50,6 +50,9 @@ class _ShapeTracer(Tracer):
         """What a call gives; of experts' matrices over sorted tokens, which PyTorch has shapes for
         in some formats alone, tokens x features."""
         operation, _ = operation_name(function)
+        if "dropout" in operation:
+            # In evaluation it hands its operand through, which in training is another tensor.
+            return torch.ops.aten.alias(super().computed(function, arguments, options))
         if operation == "grouped_mm" and len(arguments) >= 2:
             tokens, weights = arguments[:2]
             if tokens.ndim == 2 and weights.ndim == 3:

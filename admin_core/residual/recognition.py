@@ -15,6 +15,7 @@ from torch._C import DisableTorchFunction
 from torch.overrides import TorchFunctionMode
 
 from admin_core.residual.discovered import DiscoveredBranch, Network
+from admin_core.residual.omega import add_omega
 from admin_core.residual.site import Scale
 from admin_core.residual.trace import Address, Frames, address_of, operation_name
 
@@ -127,6 +128,7 @@ class _Watch(Frames):
                 term = self.terms.pop(branch)
                 running = self._shown(branch, running, term, (1.0, 1.0)) + term
                 self._show_sum(branch, running)
+            carried = running
             term = self.terms.pop(last, entering)
             scales = weights[position], weights[1 - position]
             running = self._shown(last, running, term, scales)
@@ -140,7 +142,9 @@ class _Watch(Frames):
                 changed[position] = running
         output = function(*changed, **options)
         with DisableTorchFunction():
-            self._show_sum(last, output)
+            omega = last.omega
+            total = output if omega is None else add_omega(output, omega, carried)
+            self._show_sum(last, total)
             self.products.clear()
         return output  # type: ignore[no-any-return]
 

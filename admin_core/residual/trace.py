@@ -49,6 +49,11 @@ class Call:
     parent: "Call | None"
     start: int
     """Number of values there were when it began."""
+    place: int = 0
+    """Number of calls there were."""
+    given: dict[int | str, "Value"] = field(default_factory=dict)
+    """Tensors among its arguments, by position or name."""
+    returns_tensor: bool = False
     inputs: list["Value"] = field(default_factory=list)
     outputs: list["Value"] = field(default_factory=list)
     end: int = sys.maxsize
@@ -226,10 +231,16 @@ class Tracer(Frames):
             yield self.trace
 
     def entered(self, call: Call, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> None:
-        call.start = len(self.trace.values)
+        call.place = len(self.trace.calls)
         self.trace.calls.append(call)
         tensors = list(tensors_in((arguments, options)))
         call.inputs = [self.value_of(t, "constant" if call.path else "input") for t in tensors]
+        call.given = {
+            place: self._known(argument)
+            for place, argument in (*enumerate(arguments), *options.items())
+            if isinstance(argument, Tensor)
+        }
+        call.start = len(self.trace.values)
 
     def left(self, call: Call, output: Any) -> None:
         for tensor in tensors_in(output):
@@ -238,6 +249,7 @@ class Tracer(Frames):
                 own = [self.value_of(p, "parameter") for p in call.module.parameters()]
                 value = self._add(tensor, "opaque", [*call.inputs, *own])
             call.outputs.append(value)
+        call.returns_tensor = isinstance(output, Tensor)
         call.end = len(self.trace.values)
 
     def value_of(self, tensor: Tensor, otherwise: str) -> Value:
