@@ -72,7 +72,7 @@ class DiscoveredBranch(ResidualBranch):
     @property
     def omega(self) -> Tensor | None:
         """omega_i, per feature; None where `apply_omega` has put in none."""
-        omega = getattr(self.post_norm, OMEGA, None)
+        omega: Tensor | None = getattr(self.post_norm, OMEGA, None)
         if omega is None:
             return None
         return omega[self.norm_number] if omega.ndim == 2 else omega

@@ -41,9 +41,7 @@ def add_omega(total: Tensor, omega: Tensor, shortcut: Tensor) -> Tensor:
     """
     if has_torch_function((total, omega, shortcut)):
         # One call to whoever watches the network, so that he finds its own calls where they were.
-        return handle_torch_function(  # type: ignore[no-any-return]
-            add_omega, (total, omega, shortcut), total, omega, shortcut
-        )
+        return handle_torch_function(add_omega, (total, omega, shortcut), total, omega, shortcut)
     return (total + (omega - 1) * shortcut).to(total.dtype)
 
 
@@ -202,7 +200,7 @@ class _AddOmega(_OmegaHook):
     def __call__(
         self, norm: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        omega = norm.get_parameter(OMEGA)
+        omega: Tensor = norm.get_parameter(OMEGA)
         if omega.ndim == 2:
             omega = omega[self.depth.calls]
             self.depth.calls += 1

@@ -50,8 +50,8 @@ def role_of(
         return Role.OTHER
     keys = list(attended(region))
     if keys:
-        own = [shortcut.x] if origin is None else [shortcut.x, origin]
-        crossing = all(not any(_descends(key, x) for x in own) for key in keys)
+        starts = [shortcut.x] if origin is None else [shortcut.x, origin]
+        crossing = all(not any(_descends(key, x) for x in starts) for key in keys)
         return Role.CROSS_ATTENTION if crossing else Role.SELF_ATTENTION
     operations = {value.operation for value in region}
     if operations & FOURIER or operations & RECURRENT:

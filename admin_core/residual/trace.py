@@ -235,9 +235,10 @@ class Tracer(Frames):
         self.trace.calls.append(call)
         tensors = list(tensors_in((arguments, options)))
         call.inputs = [self.value_of(t, "constant" if call.path else "input") for t in tensors]
+        places: list[tuple[int | str, Any]] = [*enumerate(arguments), *options.items()]
         call.given = {
             place: self._known(argument)
-            for place, argument in (*enumerate(arguments), *options.items())
+            for place, argument in places
             if isinstance(argument, Tensor)
         }
         call.start = len(self.trace.values)
