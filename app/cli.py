@@ -102,7 +102,11 @@ def diagnose(
             from admin_core.diagnosis import diagnose_spec
 
             report = diagnose_spec(
-                spec, device=settings.device, on_progress=on_progress, weights=weights
+                spec,
+                device=settings.device,
+                on_progress=on_progress,
+                weights=weights,
+                limits=settings.limits,
             )
     except (InvalidSpecError, WeightsError) as error:
         _leave(Exit.BAD_INPUT, str(error))
@@ -139,7 +143,11 @@ def race(
             from admin_core.race import race as run_race
 
             report = run_race(
-                spec, device=settings.device, on_progress=on_progress, on_point=on_point
+                spec,
+                device=settings.device,
+                on_progress=on_progress,
+                on_point=on_point,
+                limits=settings.limits,
             )
     except InvalidSpecError as error:
         _leave(Exit.BAD_INPUT, str(error))
