@@ -15,6 +15,7 @@ from torch._subclasses import FakeTensorMode
 
 from admin_core.errors import ForwardError
 from admin_core.residual.trace import Trace, Tracer, operation_name
+from admin_core.residual.uncompiled import uncompiled
 
 Inputs = Mapping[str, Any] | tuple[Any, ...]
 """What a forward pass takes: by name, or in order."""
@@ -28,7 +29,7 @@ def trace_forward(model: nn.Module, inputs: Inputs) -> Trace:
     Raises:
         ForwardError: the model's forward raises; says what and in which module.
     """
-    with _left_as_it_was(model), torch.no_grad(), torch.compiler.set_stance("force_eager"):
+    with _left_as_it_was(model), torch.no_grad(), uncompiled():
         model.eval()
         try:
             return _shapes(model, inputs)
