@@ -24,6 +24,7 @@ from admin_core.applicability import PRETRAINED
 from admin_core.data.text import pydoc_sha256
 from admin_core.device import resolve_device
 from admin_core.errors import InvalidSpecError, NoLossError, UnavailableError
+from admin_core.forward import failures_told
 from admin_core.models.weights import load_weights
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.report import (
@@ -101,7 +102,8 @@ def diagnose_spec(
         model = source.build(spec.seed)
         if weights is not None:
             load_weights(model, weights)
-    return _report(source, model, spec, stages, device=on, pretrained=pretrained)
+    with failures_told(model):
+        return _report(source, model, spec, stages, device=on, pretrained=pretrained)
 
 
 def diagnose(
@@ -129,7 +131,7 @@ def diagnose(
         on_progress: called as each stage begins.
 
     Raises:
-        TypeError: `batch` is none of these.
+        TypeError: `batch` is none of these, or `model` no `nn.Module`.
         DegenerateBranchError, ForwardError, NonFiniteError: as `diagnose_spec` does.
         InvalidSpecError: `omega` asks for several models or batches.
     """
@@ -142,13 +144,16 @@ def diagnose(
     )
     if plan.omega.seeds > 1 or plan.omega.batches > 1:
         raise InvalidSpecError("omega", "one model and one batch are given; average over no others")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"The model is a {type(model).__name__}, where an nn.Module was expected.")
     given = as_batch(batch)
     stages = Stages(_costs(plan), on_progress)
     trained = {module: module.training for module in model.modules()}
     try:
-        return _report(
-            Given(model, given), model, plan, stages, device=given.device, pretrained=pretrained
-        )
+        with failures_told(model):
+            return _report(
+                Given(model, given), model, plan, stages, device=given.device, pretrained=pretrained
+            )
     finally:
         for module, was_training in trained.items():
             module.training = was_training

@@ -19,6 +19,7 @@ from torch import nn
 from admin_core.analysis.profiling import profile
 from admin_core.data.batch import Batch
 from admin_core.device import resolve_device
+from admin_core.forward import failures_told
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.race_report import RacePoint, SeedResult, Stopped, ValidationPoint
 from admin_core.race_spec import RunSpec
@@ -132,7 +133,7 @@ def train_arm(
     model.train()
     stopped: Stopped | None = None
     saved_at = time.monotonic()
-    with monitor, _own_random_state(on):
+    with monitor, failures_told(model), _own_random_state(on):
         while state.step < training.steps and stopped is None:
             step = state.step + 1
             learning_rate = learning_rate_at(step, training)
