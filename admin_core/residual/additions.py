@@ -20,6 +20,7 @@ Four rules, which know operations and provenance but no architecture:
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -167,32 +168,38 @@ def _projected(value: Value) -> Shortcut | None:
     """Rule 2."""
     for position in (0, 1):
         shortcut, branch = value.inputs[position], value.inputs[1 - position]
-        x = _before_projection(shortcut)
-        if x is None or x.shape == value.shape or value.call is None:
-            continue
-        way = between(x, branch)
-        if (
-            sum(v.operation in MIXING for v in way) >= 2
-            and any(v.operation in NONLINEAR for v in way)
-            and all(v.call is not None and value.call in v.call.ancestors() for v in way)
-        ):
-            return Shortcut(value, x, position)
+        for x in _before_projection(shortcut):
+            if x.shape != value.shape and _is_worked_on_here(between(x, branch), value):
+                return Shortcut(value, x, position)
     return None
 
 
-def _before_projection(value: Value) -> Value | None:
-    """x of P(x), one linear map, convolution or pooling with norms and factors around it."""
+def _is_worked_on_here(way: list[Value], addition: Value) -> bool:
+    """Whether a way is nonlinear and lies in the module of the addition."""
+    home = addition.call
+    return (
+        sum(value.operation in MIXING for value in way) >= 2
+        and any(value.operation in NONLINEAR for value in way)
+        and home is not None
+        and all(value.call is not None and home in value.call.ancestors() for value in way)
+    )
+
+
+def _before_projection(value: Value) -> Iterator[Value]:
+    """Every x of P(x), where P is at most one linear map or convolution, with pooling, norms and
+    factors around it."""
     maps = pools = 0
-    value = plain(value)
-    while True:
+    before: Value | None = plain(value)
+    while before is not None:
+        value = plain(before)
+        if maps + pools:
+            yield value
         before = normed(value)
         if before is None and value.operation in POOLING | REDUCTIONS and value.inputs:
             before, pools = value.inputs[0], pools + 1
-        if before is None and (value.operation == "linear" or value.operation in CONVOLUTIONS):
+        is_map = value.operation == "linear" or value.operation in CONVOLUTIONS
+        if before is None and is_map and not maps:
             before, maps = value.inputs[0], maps + 1
-        if before is None or maps > 1:
-            return value if maps + pools and maps <= 1 else None
-        value = plain(before)
 
 
 def _goes_around(shortcut: Shortcut, found: dict[Value, Shortcut]) -> bool:

@@ -79,17 +79,18 @@ def _followed(shortcuts: Sequence[Shortcut]) -> dict[Value, bool]:
     sub-layer with a norm after its sum and none before its branch is Post-LN.
     """
     sums = list(dict.fromkeys(s.sum for s in shortcuts))
-    starts = {s.sum: s.x for s in reversed(shortcuts)}
+    starts = {s.sum: s for s in reversed(shortcuts)}
     found: dict[Value, bool] = {}
     for i, total in enumerate(sums):
         norm = goes_on_through_norm(total)
         if norm is None:
             found[total] = False
         elif i + 1 < len(sums):
-            x = starts[sums[i + 1]]
+            x, carried = starts[sums[i + 1]].x, plain(starts[sums[i + 1]].shortcut)
             way = between(norm, x)
             stays = not any(value.operation in PROJECTING for value in way)
-            found[total] = x is norm or (bool(way) and stays)
+            beside = starts[sums[i + 1]].beside
+            found[total] = (carried is x or beside) and (x is norm or (bool(way) and stays))
         elif i:
             found[total] = found[sums[i - 1]]
         else:
