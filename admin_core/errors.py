@@ -9,6 +9,7 @@ AdminCoreError
 ├── UnknownTokenError          a token that the vocabulary does not have
 ├── ForwardError               the model's own forward pass raises; names the module
 ├── NoLossError                nothing that a gradient could be taken of
+├── UnavailableError           a quantity that this network does not give
 ├── OmegaNotApplicableError    omegas were asked for where there are none
 ├── OmegaFileError             a file of omegas that does not fit; names the line
 ├── FoldingError               omegas that cannot move into the neighbouring weights
@@ -189,6 +190,21 @@ class NoLossError(AdminCoreError):
             f"There is no loss to train with: {self.reason}. Return logits and give targets, or "
             "return an object whose loss is a scalar."
         )
+
+
+class UnavailableError(AdminCoreError):
+    """A quantity means nothing in this network, or cannot be measured there.
+
+    Attributes:
+        reason: why not, as one sentence or more.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class OmegaNotApplicableError(AdminCoreError):

@@ -1,11 +1,21 @@
 """Put a batch through a model, whoever wrote it."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import torch
 from torch import nn
 
 from admin_core.data.batch import Batch
+from admin_core.errors import AdminCoreError, ForwardError
+
+_OURS = Path(__file__).parent
+"""Where this package's code lies."""
+
+_HANDS_ON = ("recognition.py", "attention_watch.py", "trace.py", "passes.py")
+"""Files of it through which a watched model's own calls go."""
 
 
 def run(model: nn.Module, batch: Batch) -> None:
@@ -25,3 +35,38 @@ def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for module, was_training in before.items():
             module.training = was_training
+
+
+@contextmanager
+def failures_told(model: nn.Module) -> Iterator[None]:
+    """Within the block, what somebody's model raises in its forward pass becomes a `ForwardError`
+    with the path of the innermost module that was at work.
+
+    What this package raises, and memory that runs out, stay what they are.
+    """
+    try:
+        yield
+    except (AdminCoreError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        found = _module_at_work(model, error)
+        if found is None:
+            raise
+        path, module = found
+        message = f"{type(error).__name__}: {error}"
+        raise ForwardError(path, type(module).__name__, message) from error
+
+
+def _module_at_work(model: nn.Module, error: Exception) -> tuple[str, nn.Module] | None:
+    """The innermost module of `model` in whose code the error came up, with its path; None where
+    it came up in this package's own."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    raised_in = Path(frames[-1].f_code.co_filename)
+    if raised_in.is_relative_to(_OURS) and raised_in.name not in _HANDS_ON:
+        return None
+    paths = {module: path for path, module in model.named_modules()}
+    for frame in reversed(frames):
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, nn.Module) and owner in paths:
+            return paths[owner], owner
+    return None

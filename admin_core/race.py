@@ -13,6 +13,7 @@ from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.race_report import RaceEnvironment, RacePoint, RaceReport, SeedResult
 from admin_core.race_spec import RaceSpec
 from admin_core.race_statistics import compare
+from admin_core.size import Limits
 from admin_core.spec import TextData
 from admin_core.training.arm import train_arm
 from admin_core.training.checkpoints import Checkpoint
@@ -32,6 +33,7 @@ def race(
     on_progress: OnProgress = ignore_progress,
     on_point: OnRacePoint = ignore_race_point,
     checkpoints: Path | None = None,
+    limits: Limits | None = None,
 ) -> RaceReport:
     """Run every arm with every seed, one after another, in this process.
 
@@ -40,6 +42,8 @@ def race(
         on_progress: called after every step; may raise `AnalysisCancelledError`.
         on_point: called after every step.
         checkpoints: a folder for a file per arm and seed; runs go on from those that are there.
+
+        limits: what a model may take whose size only shows when it is built.
 
     Raises:
         as `train_arm` does.
@@ -67,6 +71,7 @@ def race(
                 on_progress=advance,
                 on_point=show,
                 checkpoint=checkpoint,
+                limits=limits,
             )
         )
     return conclude(spec, results, device=device)

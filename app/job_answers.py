@@ -9,15 +9,15 @@ from fastapi.responses import JSONResponse
 
 from app.problems import NOT_FOUND, ProblemError
 from worker import jobs
-from worker.jobs import FINISHED, Job, JobName
+from worker.jobs import FINISHED, Job
 from worker.store import Store
 
 
-def find_job(store: Store, job_id: str, kind: JobName) -> Job:
-    """The job; raises a 404 problem if there is none of this kind."""
+def find_job(store: Store, job_id: str, kind: str, *other_kinds: str) -> Job:
+    """The job; raises a 404 problem if there is none of these kinds."""
     # PostgreSQL refuses text with a zero byte.
     job = None if "\0" in job_id else jobs.get(store, job_id)
-    if job is None or job.kind != kind:
+    if job is None or job.kind not in (kind, *other_kinds):
         raise ProblemError(
             NOT_FOUND.problem(
                 f"There is no {kind} with this id. GET /v1/jobs lists the jobs that there are."

@@ -24,7 +24,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -56,6 +56,10 @@ class JobName(StrEnum):
     """To conclude it; the work is in its runs."""
     RACE_RUN = "race_run"
     """One arm of a race with one seed."""
+
+
+PUSHED_REPORT: Final = "report"
+"""The kind of a report that was made elsewhere; no work is ever asked for under this name."""
 
 
 class State(StrEnum):
@@ -202,6 +206,43 @@ def submit(
     return job_id, True
 
 
+def keep_report(
+    store: Store,
+    spec: dict[str, Any],
+    report: dict[str, Any],
+    *,
+    idempotency_key: str | None = None,
+) -> str:
+    """The id of a finished job that holds a report which was made elsewhere.
+
+    Raises:
+        IdempotencyKeyReusedError: the key stands for another report.
+    """
+    digest = spec_sha256(PUSHED_REPORT, {"spec": spec, "report": report})
+    with store.writing() as connection:
+        known = known_by_key(connection, idempotency_key, digest)
+        if known is not None:
+            return known
+        job_id = new_id()
+        now = connection.execute(select(db_now())).scalar_one()
+        connection.execute(
+            insert(tables.jobs).values(
+                id=job_id,
+                kind=PUSHED_REPORT,
+                state=State.SUCCEEDED,
+                outcome=_outcome(report),
+                spec=spec,
+                spec_sha256=digest,
+                report=report,
+                share=1.0,
+                created_at=now,
+                finished_at=now,
+                idempotency_key=idempotency_key,
+            )
+        )
+    return job_id
+
+
 def known_by_key(connection: Connection, idempotency_key: str | None, digest: str) -> str | None:
     """The job that this key stands for, if there is one.
 
@@ -221,7 +262,7 @@ def known_by_key(connection: Connection, idempotency_key: str | None, digest: st
     return str(known.id)
 
 
-def spec_sha256(kind: JobName, body: dict[str, Any]) -> str:
+def spec_sha256(kind: str, body: dict[str, Any]) -> str:
     """What tells one request from another."""
     # A later version may answer the same spec otherwise, so that it is another question.
     canonical = json.dumps([version("trimtab"), kind, body], sort_keys=True)
@@ -390,11 +431,20 @@ def beat(
 
 def succeed(store: Store, held: Claim, report: dict[str, Any]) -> bool:
     """Store the report; False, and nothing stored, if the attempt is no longer the current one."""
-    # A diagnosis has it in its verdict; a run is judged itself, and a race's arms one by one.
-    outcome = (report.get("verdict") or report).get("outcome")
     return _finish(
-        store, held, Ending.SUCCEEDED, state=State.SUCCEEDED, report=report, outcome=outcome
+        store,
+        held,
+        Ending.SUCCEEDED,
+        state=State.SUCCEEDED,
+        report=report,
+        outcome=_outcome(report),
     )
+
+
+def _outcome(report: dict[str, Any]) -> str | None:
+    """A diagnosis has it in its verdict; a run is judged itself, and a race's arms one by one."""
+    found: str | None = (report.get("verdict") or report).get("outcome")
+    return found
 
 
 def fail(store: Store, held: Claim, problem: Problem) -> bool:

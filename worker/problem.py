@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from admin_core.errors import (
     AdminCoreError,
     DegenerateBranchError,
+    ForwardError,
     InvalidSpecError,
     LimitExceededError,
     NonFiniteError,
@@ -83,6 +84,9 @@ DEGENERATE_BRANCH = Kind(
 NON_FINITE = Kind(
     "non-finite", HTTPStatus.UNPROCESSABLE_ENTITY, "The model left the range of its numbers"
 )
+FORWARD_FAILED = Kind(
+    "forward-failed", HTTPStatus.UNPROCESSABLE_ENTITY, "The model's forward pass raises"
+)
 NO_SUCH_DEVICE = Kind("no-such-device", HTTPStatus.SERVICE_UNAVAILABLE, "The device is not there")
 NO_OMEGAS = Kind("no-omegas", HTTPStatus.CONFLICT, "The model takes no omegas")
 CORE_ERROR = Kind(
@@ -99,6 +103,7 @@ KIND_OF_ERROR: dict[type[AdminCoreError], Kind] = {
     InvalidSpecError: INVALID_REQUEST,
     DegenerateBranchError: DEGENERATE_BRANCH,
     NonFiniteError: NON_FINITE,
+    ForwardError: FORWARD_FAILED,
     NoSuchDeviceError: NO_SUCH_DEVICE,
     OmegaNotApplicableError: NO_OMEGAS,
     AdminCoreError: CORE_ERROR,
@@ -109,6 +114,8 @@ KIND_OF_ERROR: dict[type[AdminCoreError], Kind] = {
 def problem_of(error: AdminCoreError) -> Problem:
     """The problem that stands for an error of the core."""
     kind = next(kind for cls, kind in KIND_OF_ERROR.items() if isinstance(error, cls))
+    if isinstance(error, ForwardError):
+        return kind.problem(str(error), module=error.path, message=error.message)
     if not isinstance(error, InvalidSpecError):
         return kind.problem(str(error))
     members: dict[str, Any] = {

@@ -76,6 +76,7 @@ def diagnose(held: Claim, attempt: RunningAttempt) -> BaseModel:
         DiagnosisSpec.model_validate(held.spec),
         device=settings.device,
         on_progress=attempt.on_progress,
+        limits=settings.limits,
     )
 
 
@@ -105,6 +106,7 @@ def train(held: Claim, attempt: RunningAttempt) -> BaseModel:
             on_progress=attempt.on_progress,
             on_point=tell,
             checkpoint=checkpoint,
+            limits=settings.limits,
         )
 
     try:

@@ -31,10 +31,10 @@ from admin_core.analysis.tokens import by_token, token_padding
 from admin_core.data.batch import Batch
 from admin_core.errors import NonFiniteError
 from admin_core.forward import in_mode, run
-from admin_core.report import AmplificationSection, OutputChange
+from admin_core.report import AmplificationSection, OutputChange, StackName
 from admin_core.residual import ResidualBranch, at_additions, at_states
 from admin_core.seeds import stream
-from admin_core.spec import AmplificationSpec, Perturbation, RandomStep, Stack, TrainingSpec
+from admin_core.spec import AmplificationSpec, Perturbation, RandomStep, TrainingSpec
 from admin_core.training.optimizers import make_optimizer
 
 RANDOM_STEP = 1e-4
@@ -76,7 +76,7 @@ def amplify(
     branches: Sequence[ResidualBranch],
     batch: Batch,
     spec: AmplificationSpec,
-    training: TrainingSpec,
+    training: TrainingSpec | None,
     *,
     seed: int,
 ) -> AmplificationSection:
@@ -85,7 +85,7 @@ def amplify(
     Args:
         model: its parameters hold their gradients, as within `training_pass`.
         batch: the tokens that the states are compared on.
-        training: of the optimizer's step.
+        training: of the optimizer's step; None where there are no gradients to take one along.
         seed: of the random steps.
 
     Raises:
@@ -93,13 +93,16 @@ def amplify(
     """
     before = states(model, branches, batch)
 
-    def random(step: RandomStep) -> dict[Stack, OutputChange]:
+    def random(step: RandomStep) -> dict[StackName, OutputChange]:
         return random_output_change(
             model, branches, batch, before, draws=spec.draws, seed=seed, step=step
         )
 
     gaussian = Perturbation.GAUSSIAN in spec.also
-    gradient = Perturbation.GRADIENT in spec.also
+    gradient = Perturbation.GRADIENT in spec.also and training is not None
+    update: dict[StackName, OutputChange] = {}
+    if training is not None:
+        update = update_output_change(model, branches, batch, before, training)
     return AmplificationSection(
         random=random(RandomStep.SIGN),
         random_step=RANDOM_STEP,
@@ -107,7 +110,7 @@ def amplify(
         gaussian=random(RandomStep.GAUSSIAN) if gaussian else None,
         gradient=gradient_output_change(model, branches, batch, before) if gradient else None,
         gradient_step=GRADIENT_STEP,
-        update=update_output_change(model, branches, batch, before, training),
+        update=update,
     )
 
 
@@ -143,7 +146,7 @@ def random_output_change(
     draws: int,
     seed: int,
     step: RandomStep = RandomStep.SIGN,
-) -> dict[Stack, OutputChange]:
+) -> dict[StackName, OutputChange]:
     """D_i under a random step on every weight matrix of the residual branches: RANDOM_STEP times a
     random sign, or times a standard Gaussian.
 
@@ -174,7 +177,7 @@ def random_output_change(
 
 def gradient_output_change(
     model: nn.Module, branches: Sequence[ResidualBranch], batch: Batch, before: States
-) -> dict[Stack, OutputChange]:
+) -> dict[StackName, OutputChange]:
     """D_i under a step of GRADIENT_STEP against the sign of the gradient on every weight matrix of
     the residual branches; a weight without a gradient stays where it is.
 
@@ -202,7 +205,7 @@ def update_output_change(
     batch: Batch,
     before: States,
     training: TrainingSpec,
-) -> dict[Stack, OutputChange]:
+) -> dict[StackName, OutputChange]:
     """D_i under one real step of the optimizer at the peak learning rate, on the whole model: its
     embeddings, and the memory that the decoder attends to, move as well.
 
@@ -308,7 +311,7 @@ def _stacks_but_the_last(
     the module's, up to a number, which is a layer's."""
     stacks = list(dict.fromkeys(branch.stack for branch in branches))
     for stack in stacks[:-1]:
-        paths = [branch.path.split(".")[:-1] for branch in branches if branch.stack is stack]
+        paths = [branch.path.split(".")[:-1] for branch in branches if branch.stack == stack]
         common = takewhile(lambda steps: len(set(steps)) == 1, zip(*paths, strict=False))
         path = [steps[0] for steps in takewhile(lambda s: not s[0].isdigit(), common)]
         while path and isinstance(
@@ -325,10 +328,10 @@ def _name(dtype: torch.dtype) -> str:
 
 def _per_stack(
     branches: Sequence[ResidualBranch], before: States, changes: Float[Tensor, "draws depth"]
-) -> dict[Stack, OutputChange]:
+) -> dict[StackName, OutputChange]:
     found = {}
     for stack in dict.fromkeys(branch.stack for branch in branches):
-        rows = [row for row, branch in enumerate(branches) if branch.stack is stack]
+        rows = [row for row, branch in enumerate(branches) if branch.stack == stack]
         of_stack = changes[:, rows].double().cpu()
         finite = torch.isfinite(of_stack).all(0)
         if not finite.all():

@@ -24,9 +24,10 @@ from admin_core.data.batch import Batch
 from admin_core.errors import DegenerateBranchError, NonFiniteError
 from admin_core.forward import in_mode, run
 from admin_core.models.transformer import Transformer
+from admin_core.report import StackName
 from admin_core.residual import ResidualBranch, at_additions, at_sums, residual_branches
 from admin_core.seeds import ambient
-from admin_core.spec import ClinicOmega, OmegaSpec, Padding, Stack
+from admin_core.spec import ClinicOmega, OmegaSpec, Padding
 
 CLINIC = ClinicOmega()
 """One pass as in the authors' released code."""
@@ -52,6 +53,12 @@ class BranchProfile:
 
     dependency: float
     """Var of the branch as it enters the addition, over sum_variance."""
+
+    d_model: int
+    """Features of each token that the addition sees."""
+
+    num_tokens: int
+    """Tokens of a batch that it sees, padding included."""
 
     omega: float | None
     """omega_i; None in a stack that takes none."""
@@ -98,7 +105,7 @@ def profile(
     branches: Sequence[ResidualBranch],
     batch: Batch,
     *,
-    admin_stacks: Collection[Stack],
+    admin_stacks: Collection[StackName],
     seed: int,
     step: int = 0,
     omega: OmegaSpec = CLINIC,
@@ -125,7 +132,7 @@ def profile(
     """
     masked = omega.padding is Padding.MASKED
     chains = {
-        stack: make_chain(omega, num_sublayers=sum(b.stack is stack for b in branches))
+        stack: make_chain(omega, num_sublayers=sum(b.stack == stack for b in branches))
         for stack in admin_stacks
     }
 
@@ -134,8 +141,10 @@ def profile(
         padding = token_padding(batch.padding(branch.stack), tokens) if masked else None
         return variance(tokens, padding)
 
-    rows: list[list[Tensor]] = []
-    dtypes: list[torch.dtype] = []
+    rows: dict[ResidualBranch, list[Tensor]] = {}
+    # Apart, as of branches beside each other the sum may be seen first.
+    sums: dict[ResidualBranch, Tensor] = {}
+    outputs: dict[ResidualBranch, tuple[torch.dtype, torch.Size]] = {}
 
     def before_the_addition(
         branch: ResidualBranch, shortcut: Tensor, output: Tensor
@@ -149,13 +158,12 @@ def profile(
         entering_variance = branch_variance
         if entering is not output:
             entering_variance, _ = variance_of(branch, entering)
-        rows.append([shortcut_variance, branch_variance, sem, entering_variance, found])
-        dtypes.append(output.dtype)
+        rows[branch] = [shortcut_variance, branch_variance, sem, entering_variance, found]
+        outputs[branch] = output.dtype, by_token(branch, output).shape
         return scale
 
     def after_the_addition(branch: ResidualBranch, total: Tensor) -> None:
-        sum_variance, _ = variance_of(branch, total)
-        rows[-1].append(sum_variance)
+        sums[branch], _ = variance_of(branch, total)
 
     batch.check(model.output_weight.shape[0] if isinstance(model, Transformer) else None)
     with (
@@ -166,10 +174,15 @@ def profile(
     ):
         run(model, batch)
     # Brought to the CPU at once, so that the pass never waits for a value.
-    measured = torch.stack([torch.stack([value.double() for value in row]) for row in rows])
+    measured = torch.stack(
+        [
+            torch.stack([value.double() for value in (*rows[branch], sums[branch])])
+            for branch in branches
+        ]
+    )
     return [
-        _checked(branch, dtype, *row, takes_omega=branch.stack in chains)
-        for branch, dtype, row in zip(branches, dtypes, measured.tolist(), strict=True)
+        _checked(branch, *outputs[branch], *row, takes_omega=branch.stack in chains)
+        for branch, row in zip(branches, measured.tolist(), strict=True)
     ]
 
 
@@ -178,7 +191,7 @@ def profile_repeatedly(
     branches: Sequence[ResidualBranch],
     *,
     omega: OmegaSpec,
-    admin_stacks: Collection[Stack],
+    admin_stacks: Collection[StackName],
     seed: int,
     make_model: Callable[[int], nn.Module],
     make_batch: Callable[[int, int], Batch],
@@ -272,6 +285,7 @@ def _mean(profiles: list[list[BranchProfile]]) -> BranchProfile:
 def _checked(
     branch: ResidualBranch,
     dtype: torch.dtype,
+    shape: torch.Size,
     shortcut_variance: float,
     branch_variance: float,
     sem: float,
@@ -286,7 +300,7 @@ def _checked(
             raise NonFiniteError(f"The residual branch of {branch.path}", "float16")
         raise DegenerateBranchError(branch.path, branch_variance)
     if takes_omega and omega == 0:  # by the convention in which the embedding is a branch
-        raise DegenerateBranchError(f"{branch.stack.value}.embedding", shortcut_variance)
+        raise DegenerateBranchError(f"{branch.stack}.embedding", shortcut_variance)
     return BranchProfile(
         branch=branch,
         shortcut_variance=shortcut_variance,
@@ -294,6 +308,8 @@ def _checked(
         branch_variance_sem=None if sem != sem else sem,
         sum_variance=sum_variance,
         dependency=entering_variance / sum_variance,
+        d_model=shape[2],
+        num_tokens=shape[0] * shape[1],
         omega=omega if takes_omega else None,
         omega_sem=None,
     )

@@ -47,17 +47,17 @@ class Batch:
             return self.targets.numel()
         return next((tensor.numel() for tensor in self._tensors()), 0)
 
-    def padding(self, stack: Stack) -> Tensor | None:
+    def padding(self, stack: str) -> Tensor | None:
         """True at the positions of a stack that hold no token; batch seq. None where all do.
 
         The built-in Transformer's `source_padding` and `target_padding`, or the masks of the
         Transformers library, which are 0 there.
         """
-        own = "source_padding" if stack is Stack.ENCODER else "target_padding"
+        own = "source_padding" if stack == Stack.ENCODER else "target_padding"
         padding: Tensor | None = self.inputs.get(own)
         if padding is not None:
             return padding
-        decodes = stack is Stack.DECODER and "decoder_input_ids" in self.inputs
+        decodes = stack == Stack.DECODER and "decoder_input_ids" in self.inputs
         mask = self.inputs.get("decoder_attention_mask" if decodes else "attention_mask")
         return mask == 0 if isinstance(mask, Tensor) and mask.ndim == 2 else None
 

@@ -38,6 +38,9 @@ from admin_core.spec import (
 PATTERN = 8
 """Cells of a class's pattern along each side of an image, or along the time of a sound."""
 
+MAX_NUMBERS = 2**27
+"""Numbers in a batch of images or sounds (0.5 GB)."""
+
 _ARCHITECTURES = {
     Task.MASKED_TEXT: Architecture.ENCODER_ONLY,
     Task.NEXT_TOKEN: Architecture.DECODER_ONLY,
@@ -117,6 +120,14 @@ class HuggingFaceData:
                 return Batch(inputs={**read.inputs, **images, "return_loss": True})
             case Task.NOTHING:
                 return Batch(inputs=self._inputs_of_a_body(text, generator))
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether anything of a batch is drawn from the vocabulary."""
+        return self.head.model_class.main_input_name == "input_ids" or self.head.task in (
+            Task.SPEECH_TO_TEXT,
+            Task.IMAGE_AND_TEXT,
+        )
 
     @cached_property
     def tokens_are_bytes(self) -> bool:
@@ -230,6 +241,14 @@ class HuggingFaceData:
     def _examples(
         self, labels: Tensor | None, shape: tuple[int, ...], generator: torch.Generator
     ) -> Tensor:
+        numbers = self.batch_size * prod(shape)
+        if numbers > MAX_NUMBERS:
+            raise InvalidSpecError(
+                "training.batch_size",
+                f"{self.batch_size} inputs of {' x '.join(map(str, shape))} hold {numbers:,} "
+                f"numbers, above the limit of {MAX_NUMBERS:,}; make the batch or the config's "
+                "inputs smaller",
+            )
         noise = torch.randn(self.batch_size, *shape, generator=generator)
         if labels is None:
             return noise

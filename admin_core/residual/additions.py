@@ -13,15 +13,26 @@ Four rules, which know operations and provenance but no architecture:
    the addition: a projected shortcut. Without these conditions, any sum of two heads would be one.
 3. A sum of a shortcut and a branch, to which another branch is added that reads the same x: two
    branches beside one shortcut.
-4. What is no branch of its own: a positional encoding made from x, and a skip inside a mixer,
-   x * D with a weight per feature, that stands inside another branch.
+4. What is no branch of its own: a positional encoding made from x; what is added to the scores of
+   every layer, which earlier layers carry to the later ones; an encoding that is added to a state
+   which others read without it; a skip inside a mixer, x * D with a weight per feature, that stands
+   inside another branch.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from admin_core.residual.norm_calls import normed
-from admin_core.residual.operations import CONVOLUTIONS, MIXING, NONLINEAR, POOLING
+from admin_core.residual.operations import (
+    ATTENTION,
+    CONVOLUTIONS,
+    MIXING,
+    NONLINEAR,
+    POOLING,
+    REDUCTIONS,
+)
 from admin_core.residual.provenance import (
     between,
     mixes,
@@ -31,6 +42,9 @@ from admin_core.residual.provenance import (
     unscaled,
 )
 from admin_core.residual.trace import Trace, Value
+
+POSITIONAL = re.compile(r"Position(?!wise|Wise)")
+"""In the class names of modules that encode positions; a position-wise network does not."""
 
 LONGEST_RUN = 8
 """Branches beside one shortcut, at most."""
@@ -56,6 +70,9 @@ class Shortcut:
     beside: bool = False
     """Whether another branch reads the same x."""
 
+    around: bool = False
+    """Whether whole sub-layers stand inside the branch."""
+
     @property
     def shortcut(self) -> Value:
         """The operand that carries x."""
@@ -73,6 +90,16 @@ class Shortcut:
         """Every value on a way from x to the branch's output, x left out, in order."""
         return between(self.x, self.branch)
 
+    @cached_property
+    def within(self) -> set[Value]:
+        """The same values, to look one up."""
+        return set(self.region)
+
+    @cached_property
+    def mixing(self) -> list[Value]:
+        """Those that mix features or tokens."""
+        return [value for value in self.region if value.operation in MIXING]
+
 
 def find_shortcuts(trace: Trace) -> list[Shortcut]:
     """Every shortcut addition of a pass, in its order."""
@@ -81,10 +108,14 @@ def find_shortcuts(trace: Trace) -> list[Shortcut]:
         if not _may_be_shortcut(value):
             continue
         shortcut = _carried(value) or _beside(value, found) or _projected(value)
-        if shortcut is not None and not _is_positional(shortcut):
+        if shortcut is not None and _goes_around(shortcut, found) and not _is_positional(shortcut):
             found[value] = shortcut
     shortcuts = list(found.values())
-    return [s for s in shortcuts if not _is_inside_a_mixer(s, shortcuts)]
+    kept = [s for s in shortcuts if not _is_inside_a_mixer(s, shortcuts)]
+    sums = {shortcut.sum for shortcut in kept}
+    for shortcut in kept:
+        shortcut.around = not sums.isdisjoint(shortcut.region)
+    return kept
 
 
 def _may_be_shortcut(value: Value) -> bool:
@@ -94,7 +125,6 @@ def _may_be_shortcut(value: Value) -> bool:
         and len(value.inputs) == 2
         and len(value.shape) >= 2
         and value.inputs[0].shape == value.inputs[1].shape == value.shape
-        and not value.constant
     )
 
 
@@ -102,9 +132,23 @@ def _carried(value: Value) -> Shortcut | None:
     """Rule 1."""
     for position in (0, 1):
         x = plain(value.inputs[position])
-        if mixes(between(x, value.inputs[1 - position])):
+        branch = value.inputs[1 - position]
+        way = between(x, branch)
+        if _is_read_once(branch) and mixes(way) and (not value.constant or _attends(way)):
             return Shortcut(value, x, position)
     return None
+
+
+def _attends(way: list[Value]) -> bool:
+    """Whether there is attention on the way. Queries that are learned attend to each other before
+    anything of the input reaches them; other sums of weights are no sub-layers."""
+    return any(value.operation in ATTENTION or value.operation == "softmax" for value in way)
+
+
+def _is_read_once(branch: Value) -> bool:
+    """Whether the addition is all that a branch's output is for. A state to which an encoding of
+    queries or positions is added is read by others too."""
+    return len(set(branch.consumers)) == 1
 
 
 def _beside(value: Value, found: dict[Value, Shortcut]) -> Shortcut | None:
@@ -113,7 +157,7 @@ def _beside(value: Value, found: dict[Value, Shortcut]) -> Shortcut | None:
         run, earlier = 0, found.get(plain(value.inputs[position]))
         while earlier is not None and run < LONGEST_RUN:
             branch = value.inputs[1 - position]
-            if mixes(between(earlier.x, branch)):
+            if _is_read_once(branch) and mixes(between(earlier.x, branch)):
                 earlier.beside = True
                 return Shortcut(value, earlier.x, position, beside=True)
             run, earlier = run + 1, found.get(plain(earlier.shortcut))
@@ -124,44 +168,60 @@ def _projected(value: Value) -> Shortcut | None:
     """Rule 2."""
     for position in (0, 1):
         shortcut, branch = value.inputs[position], value.inputs[1 - position]
-        x = _before_projection(shortcut)
-        if x is None or x.shape == value.shape or value.call is None:
-            continue
-        way = between(x, branch)
-        if (
-            sum(v.operation in MIXING for v in way) >= 2
-            and any(v.operation in NONLINEAR for v in way)
-            and all(v.call is not None and value.call in v.call.ancestors() for v in way)
-        ):
-            return Shortcut(value, x, position)
+        for x in _before_projection(shortcut):
+            if x.shape != value.shape and _is_worked_on_here(between(x, branch), value):
+                return Shortcut(value, x, position)
     return None
 
 
-def _before_projection(value: Value) -> Value | None:
-    """x of P(x), one linear map, convolution or pooling with norms and factors around it."""
+def _is_worked_on_here(way: list[Value], addition: Value) -> bool:
+    """Whether a way is nonlinear and lies in the module of the addition."""
+    home = addition.call
+    return (
+        sum(value.operation in MIXING for value in way) >= 2
+        and any(value.operation in NONLINEAR for value in way)
+        and home is not None
+        and all(value.call is not None and home in value.call.ancestors() for value in way)
+    )
+
+
+def _before_projection(value: Value) -> Iterator[Value]:
+    """Every x of P(x), where P is at most one linear map or convolution, with pooling, norms and
+    factors around it."""
     maps = pools = 0
-    value = plain(value)
-    while True:
-        before = normed(value)
-        if before is None and value.operation in POOLING:
-            before, pools = value.inputs[0], pools + 1
-        if before is None and (value.operation == "linear" or value.operation in CONVOLUTIONS):
-            before, maps = value.inputs[0], maps + 1
-        if before is None or maps > 1:
-            return value if maps + pools and maps <= 1 else None
+    before: Value | None = plain(value)
+    while before is not None:
         value = plain(before)
+        if maps + pools:
+            yield value
+        before = normed(value)
+        if before is None and value.operation in POOLING | REDUCTIONS and value.inputs:
+            before, pools = value.inputs[0], pools + 1
+        is_map = value.operation == "linear" or value.operation in CONVOLUTIONS
+        if before is None and is_map and not maps:
+            before, maps = value.inputs[0], maps + 1
+
+
+def _goes_around(shortcut: Shortcut, found: dict[Value, Shortcut]) -> bool:
+    """Whether every stream inside the branch begins there. What is added to the scores or the
+    queries of each layer, as a position bias is, is an ancestor of all later layers too, but their
+    streams come from elsewhere."""
+    return all(
+        inner.x is shortcut.x or inner.x in shortcut.within
+        for value in shortcut.region
+        if (inner := found.get(value)) is not None
+    )
 
 
 def _is_positional(shortcut: Shortcut) -> bool:
     """Whether the branch encodes positions: every mixing in it happens in a module so named."""
-    mixing = [v for v in shortcut.region if v.operation in MIXING]
-    return all(_in_positional_module(v) for v in mixing)
+    return all(_in_positional_module(value) for value in shortcut.mixing)
 
 
 def _in_positional_module(value: Value) -> bool:
     calls = value.call.ancestors() if value.call is not None else ()
     names = (type(call.module).__name__ for call in calls)
-    return any("Position" in name and "Att" not in name for name in names)
+    return any(POSITIONAL.search(name) and "Att" not in name for name in names)
 
 
 def _is_inside_a_mixer(shortcut: Shortcut, others: list[Shortcut]) -> bool:
@@ -172,5 +232,5 @@ def _is_inside_a_mixer(shortcut: Shortcut, others: list[Shortcut]) -> bool:
         weighted |= unscaled(value) is not None and any(any(parameters_of(v)) for v in factors)
         value = unscaled(value) or relabelled(value) or shortcut.x
     return weighted and any(
-        other is not shortcut and shortcut.sum in other.region for other in others
+        other is not shortcut and shortcut.sum in other.within for other in others
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from admin_core.models.sublayer import SubLayer
-from admin_core.report import NormPlacement, Role
+from admin_core.report import NormPlacement, Role, StackName
 from admin_core.spec import Stack
 
 
@@ -22,7 +22,7 @@ class ResidualBranch(ABC):
     index: int
     """i, from 1, restarting in each stack."""
 
-    stack: Stack
+    stack: StackName
     path: str
     """Dotted module path, such as ``encoder.layers.3.feed_forward``."""
 

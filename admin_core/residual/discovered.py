@@ -7,7 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from admin_core.residual.branch import ResidualBranch
+from admin_core.residual.route import Route
 from admin_core.residual.site import Site
+
+OMEGA = "omega"
+"""Name of the parameter of a norm module that scales the shortcut before it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,6 +19,8 @@ class Network:
     """The network in which branches were found."""
 
     model: nn.Module
+    order: Mapping[str, int]
+    """Place of each parameter among all, by name."""
     scales: dict[Site, tuple[Tensor | float, Tensor | float]] = field(default_factory=dict)
     """What the network scaled shortcut and branch by in the addition that is being looked at."""
 
@@ -45,6 +51,8 @@ class DiscoveredBranch(ResidualBranch):
     """The same for the branch's output, as LayerScale and ReZero do."""
 
     site: Site
+    route: Route | None
+    """How an omega reaches the addition; None where it cannot."""
 
     @property
     def parameters(self) -> Mapping[str, nn.Parameter]:
@@ -61,10 +69,20 @@ class DiscoveredBranch(ResidualBranch):
         """The norm module that follows the addition."""
         return None if self.norm_path is None else self.network.model.get_submodule(self.norm_path)
 
+    @property
+    def omega(self) -> Tensor | None:
+        """omega_i, per feature; None where `apply_omega` has put in none."""
+        omega: Tensor | None = getattr(self.post_norm, OMEGA, None)
+        if omega is None:
+            return None
+        return omega[self.norm_number] if omega.ndim == 2 else omega
+
     def operands(self, shortcut: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
         """The two tensors that are added, with the scales of the addition seen last."""
         by_shortcut, by_branch = self.network.scales.get(self.site, (1.0, 1.0))
-        return _scaled(by_shortcut, shortcut), _scaled(by_branch, output)
+        scaled = _scaled(by_shortcut, shortcut)
+        omega = self.omega
+        return scaled if omega is None else omega * scaled, _scaled(by_branch, output)
 
 
 def _scaled(scale: Tensor | float, x: Tensor) -> Tensor:

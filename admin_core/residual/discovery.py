@@ -4,6 +4,7 @@ One pass of shapes is written down (`trace`), its shortcut additions are told fr
 (`additions`), and each branch is described: its stack, its role, its norm, its parameters.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,13 +14,13 @@ from admin_core.report import NormPlacement, Role
 from admin_core.residual.additions import Shortcut, find_shortcuts
 from admin_core.residual.discovered import DiscoveredBranch, Network
 from admin_core.residual.norms import goes_on_through_norm, norm_placements
-from admin_core.residual.operations import MIXING
 from admin_core.residual.passes import Inputs, trace_forward
 from admin_core.residual.provenance import between, mixes, parameters_of, plain, unscaled
 from admin_core.residual.roles import role_of
+from admin_core.residual.route import route_of
 from admin_core.residual.site import Scale, Site
 from admin_core.residual.stacks import find_stacks, stack_names
-from admin_core.residual.trace import Address, Call, Value
+from admin_core.residual.trace import Address, Call, Trace, Value
 from admin_core.spec import Stack
 
 
@@ -55,7 +56,8 @@ def discover(model: nn.Module, inputs: Inputs) -> ResidualMap:
         ForwardError: the forward raises on these inputs.
     """
     model = getattr(model, "_orig_mod", model)
-    shortcuts = _summands_apart(find_shortcuts(trace_forward(model, inputs)))
+    trace = trace_forward(model, inputs)
+    shortcuts = _summands_apart(find_shortcuts(trace))
     paths = _paths(shortcuts)
     stacks = find_stacks(shortcuts)
     places = {
@@ -66,7 +68,7 @@ def discover(model: nn.Module, inputs: Inputs) -> ResidualMap:
         )
     }
     roles = {
-        shortcut: role_of(shortcut, _name(model, paths[shortcut]), origin=stack.shortcuts[0].x)
+        shortcut: role_of(shortcut, *_names(shortcut, paths[shortcut]), origin=stack.shortcuts[0].x)
         for stack in stacks
         for shortcut in stack.shortcuts
     }
@@ -76,10 +78,17 @@ def discover(model: nn.Module, inputs: Inputs) -> ResidualMap:
         for name, stack in zip(names, stacks, strict=True)
         for index, shortcut in enumerate(stack.shortcuts, 1)
     }
-    network = Network(model)
+    order = {name: place for place, (name, _) in enumerate(model.named_parameters())}
+    network = Network(model, order)
     branches = tuple(
         _described(
-            network, shortcut, paths[shortcut], *where[shortcut], roles[shortcut], places[shortcut]
+            network,
+            trace,
+            shortcut,
+            paths[shortcut],
+            *where[shortcut],
+            roles[shortcut],
+            places[shortcut],
         )
         for shortcut in shortcuts
     )
@@ -94,7 +103,7 @@ def _summands_apart(shortcuts: Sequence[Shortcut]) -> list[Shortcut]:
     found = []
     for shortcut in shortcuts:
         parts = _summands(shortcut)
-        roles = {role_of(part, _module_name(part)) for part in parts}
+        roles = {role_of(part, *_names(part)) for part in parts}
         apart = len(parts) > 1 and len(roles) == len(parts) and Role.OTHER not in roles
         for part in parts:
             part.beside |= apart
@@ -116,30 +125,34 @@ def _summands(shortcut: Shortcut) -> list[Shortcut]:
 def _paths(shortcuts: Sequence[Shortcut]) -> dict[Shortcut, str]:
     """The dotted path of each branch's own outermost module, or else of the module in which the
     addition happens."""
-    homes = {shortcut: _home(shortcut) for shortcut in shortcuts}
-    mixing = {s: [v for v in s.region if v.operation in MIXING] for s in shortcuts}
+    inside: dict[Call, set[Shortcut]] = defaultdict(set)
+    for shortcut in shortcuts:
+        for value in shortcut.mixing:
+            for call in value.call.ancestors() if value.call is not None else ():
+                inside[call].add(shortcut)
     paths = {}
-    for shortcut, home in homes.items():
+    for shortcut in shortcuts:
+        home = _home(shortcut)
         shared = home is None or any(
-            _lies_in(value, home)
-            for other in shortcuts
-            if other is not shortcut and shortcut.sum not in other.region
-            if other.sum not in shortcut.region
-            for value in mixing[other]
-            if value not in shortcut.region
+            not _around(other, shortcut) and not _around(shortcut, other)
+            for other in inside[home]
+            if other is not shortcut
         )
         own = shortcut.sum.call if shared else home
         path = own.path if own is not None else ""
-        paths[shortcut] = path or _last_module(mixing[shortcut])
+        paths[shortcut] = path or _last_module(shortcut.mixing)
     return paths
+
+
+def _around(outer: Shortcut, inner: Shortcut) -> bool:
+    """Whether the inner addition stands in the outer one's branch."""
+    return inner.sum in outer.within
 
 
 def _home(shortcut: Shortcut) -> Call | None:
     """The innermost call in which all mixing of the branch happens."""
     chains = [
-        list(value.call.ancestors())[::-1]
-        for value in shortcut.region
-        if value.operation in MIXING and value.call is not None
+        list(value.call.ancestors())[::-1] for value in shortcut.mixing if value.call is not None
     ]
     common = None
     for calls in zip(*chains, strict=False):
@@ -149,24 +162,21 @@ def _home(shortcut: Shortcut) -> Call | None:
     return common
 
 
-def _lies_in(value: Value, call: Call) -> bool:
-    return value.call is not None and call in value.call.ancestors()
-
-
 def _last_module(values: Sequence[Value]) -> str:
     paths = [value.call.path for value in values if value.call is not None and value.call.path]
     return paths[-1] if paths else ""
 
 
-def _name(model: nn.Module, path: str) -> str:
-    return f"{path.rpartition('.')[2]} {type(model.get_submodule(path)).__name__}"
-
-
-def _module_name(shortcut: Shortcut) -> str:
+def _names(shortcut: Shortcut, path: str | None = None) -> tuple[str, list[str]]:
+    """Name and class of the branch's own module; without one, the names of all modules in it."""
     home = _home(shortcut)
-    if home is None:
-        return ""
-    return f"{home.path.rpartition('.')[2]} {type(home.module).__name__}"
+    if home is not None and path in (home.path, None) and home is not shortcut.sum.call:
+        return home.path.rpartition(".")[2], [type(home.module).__name__]
+    names = [
+        f"{path.rpartition('.')[2]} {type(module).__name__}"
+        for path, module in _modules(shortcut).items()
+    ]
+    return "", names
 
 
 def _stack(name: str) -> Stack:
@@ -176,6 +186,7 @@ def _stack(name: str) -> Stack:
 
 def _described(
     network: Network,
+    trace: Trace,
     shortcut: Shortcut,
     path: str,
     stack: Stack,
@@ -203,7 +214,8 @@ def _described(
         network=network,
         addition_path=shortcut.sum.call.path if shortcut.sum.call is not None else "",
         parallel=shortcut.beside,
-        parameter_names=tuple(n for n, _ in network.model.named_parameters() if n in names),
+        route=route_of(shortcut, norm_call, trace),
+        parameter_names=tuple(sorted(names, key=network.order.__getitem__)),
         found_modules=modules,
         norm_path=None if norm_call is None else norm_call.path,
         norm_number=0 if norm_call is None else norm_call.number,

@@ -12,9 +12,12 @@ from collections.abc import Iterable, Sequence
 from admin_core.report import NormPlacement
 from admin_core.residual.additions import Shortcut
 from admin_core.residual.norm_calls import FARTHEST, normed
-from admin_core.residual.operations import MIXING, TRANSPARENT
-from admin_core.residual.provenance import between, mixes, plain
+from admin_core.residual.operations import MIXING, NONLINEAR, POOLING, TRANSPARENT
+from admin_core.residual.provenance import between, plain
 from admin_core.residual.trace import Value
+
+PROJECTING = (MIXING - POOLING) | NONLINEAR
+"""What makes another stream of the one that a norm puts out."""
 
 
 def goes_on_through_norm(x: Value, within: set[Value] | None = None) -> Value | None:
@@ -76,16 +79,18 @@ def _followed(shortcuts: Sequence[Shortcut]) -> dict[Value, bool]:
     sub-layer with a norm after its sum and none before its branch is Post-LN.
     """
     sums = list(dict.fromkeys(s.sum for s in shortcuts))
-    starts = {s.sum: s.x for s in reversed(shortcuts)}
+    starts = {s.sum: s for s in reversed(shortcuts)}
     found: dict[Value, bool] = {}
     for i, total in enumerate(sums):
         norm = goes_on_through_norm(total)
         if norm is None:
             found[total] = False
         elif i + 1 < len(sums):
-            x = starts[sums[i + 1]]
+            x, carried = starts[sums[i + 1]].x, plain(starts[sums[i + 1]].shortcut)
             way = between(norm, x)
-            found[total] = x is norm or (bool(way) and not mixes(way))
+            stays = not any(value.operation in PROJECTING for value in way)
+            beside = starts[sums[i + 1]].beside
+            found[total] = (carried is x or beside) and (x is norm or (bool(way) and stays))
         elif i:
             found[total] = found[sums[i - 1]]
         else:
@@ -96,10 +101,10 @@ def _followed(shortcuts: Sequence[Shortcut]) -> dict[Value, bool]:
 def _norms_of_branch(shortcut: Shortcut) -> tuple[bool, bool, bool]:
     """Whether the branch begins with a norm, ends with one, and has one that nothing gets past."""
     region = shortcut.region
-    first = goes_on_through_norm(shortcut.x, set(region)) is not None
+    first = goes_on_through_norm(shortcut.x, shortcut.within) is not None
     final = normed(unshifted(shortcut.branch)) is not None
     norms = {value for value in region if normed(value) is not None}
-    return first, final, not _reaches(shortcut.x, shortcut.branch, set(region) - norms)
+    return first, final, not _reaches(shortcut.x, shortcut.branch, shortcut.within - norms)
 
 
 def unshifted(value: Value) -> Value:

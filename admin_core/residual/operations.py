@@ -15,10 +15,11 @@ TRANSPARENT = frozenset(
         *("contiguous", "clone", "detach", "alias", "requires_grad", "get", "rearrange"),
         *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
         *("clamp", "nan_to_num", "positive", "roll"),
+        "add_omega",
     }
 )
 """Operations after which a tensor is still the same stream: its format, layout or device, noise on
-it, a guard against overflow."""
+it, a guard against overflow, the omega that `admin_core.residual.omega` puts in."""
 
 VIEWS = frozenset(
     {
@@ -37,6 +38,12 @@ FRESH = frozenset(
     }
 )
 """Operations that look at a tensor's shape alone: what they give does not descend from it."""
+
+LIKE_ANOTHER = frozenset({"expand_as", "view_as", "reshape_as", "type_as", "to"})
+"""Operations that look at the shape or the format of their second operand alone."""
+
+REDUCTIONS = frozenset({"max", "amax", "mean"})
+"""Operations that pool where they are written out."""
 
 POOLING = frozenset(
     f"{kind}_pool{n}d"

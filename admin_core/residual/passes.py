@@ -6,6 +6,7 @@ that asks a tensor for a value, as some mixtures of experts do, needs the number
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch._subclasses import FakeTensorMode
 
 from admin_core.errors import ForwardError
 from admin_core.residual.trace import Trace, Tracer, operation_name
+from admin_core.residual.uncompiled import uncompiled
 
 Inputs = Mapping[str, Any] | tuple[Any, ...]
 """What a forward pass takes: by name, or in order."""
@@ -27,7 +29,7 @@ def trace_forward(model: nn.Module, inputs: Inputs) -> Trace:
     Raises:
         ForwardError: the model's forward raises; says what and in which module.
     """
-    with _left_as_it_was(model), torch.no_grad(), torch.compiler.set_stance("force_eager"):
+    with _left_as_it_was(model), torch.no_grad(), uncompiled():
         model.eval()
         try:
             return _shapes(model, inputs)
@@ -41,7 +43,7 @@ def trace_forward(model: nn.Module, inputs: Inputs) -> Trace:
 
 
 class _ShapeTracer(Tracer):
-    """Knows the shapes that PyTorch does not tell without numbers."""
+    """Knows the shapes that PyTorch does not tell without numbers, and makes dropout visible."""
 
     def computed(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], options: Mapping[str, Any]
@@ -49,6 +51,9 @@ class _ShapeTracer(Tracer):
         """What a call gives; of experts' matrices over sorted tokens, which PyTorch has shapes for
         in some formats alone, tokens x features."""
         operation, _ = operation_name(function)
+        if "dropout" in operation:
+            # In evaluation it hands its operand through, which in training is another tensor.
+            return torch.ops.aten.alias(super().computed(function, arguments, options))
         if operation == "grouped_mm" and len(arguments) >= 2:
             tokens, weights = arguments[:2]
             if tokens.ndim == 2 and weights.ndim == 3:
@@ -62,7 +67,7 @@ def _shapes(model: nn.Module, inputs: Inputs) -> Trace:
         *model.named_parameters(remove_duplicate=False),
         *model.named_buffers(remove_duplicate=False),
     ]
-    fakes: dict[int, Tensor] = {id(tensor): mode.from_tensor(tensor) for _, tensor in tensors}
+    fakes: dict[int, Tensor] = {id(tensor): _shape_of(mode, tensor) for _, tensor in tensors}
     parameters = {
         id(fakes[id(parameter)]): name
         for name, parameter in reversed(list(model.named_parameters()))
@@ -70,11 +75,20 @@ def _shapes(model: nn.Module, inputs: Inputs) -> Trace:
     stand_ins = {name: fakes[id(tensor)] for name, tensor in tensors}
     buffers = {id(fakes[id(buffer)]) for buffer in model.buffers()}
     tracer = _ShapeTracer(model, parameters, buffers)
-    fake_inputs = _map_tensors(mode.from_tensor, inputs)
+    fake_inputs = _map_tensors(partial(_shape_of, mode), inputs)
     with mode, _failing_at(tracer), tracer.recording() as trace:
         arguments, options = call_arguments(fake_inputs)
         torch.func.functional_call(model, stand_ins, arguments, options, tie_weights=False)
     return trace
+
+
+def _shape_of(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
+    """A tensor without numbers. One of the meta device takes the CPU for its device, as tensors do
+    that the forward makes."""
+    if not tensor.is_meta:
+        return mode.from_tensor(tensor)
+    with mode:
+        return torch.empty_like(tensor, device="cpu")
 
 
 def _numbers(model: nn.Module, inputs: Inputs) -> Trace:

@@ -65,6 +65,19 @@ def mixes(way: list[Value]) -> bool:
     return any(value.operation in MIXING for value in way)
 
 
+def made_from(value: Value) -> set[Value]:
+    """A value that no input reaches, and all that it was made from; none for others."""
+    if not value.constant:
+        return set()
+    found, front = set[Value](), [value]
+    while front:
+        one = front.pop()
+        if one not in found:
+            found.add(one)
+            front += one.inputs
+    return found
+
+
 def parameters_of(value: Value) -> Iterator[str]:
     """The names of the parameters in a value that no input of the model reaches."""
     if value.operation == "parameter" and value.name is not None:

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch._C import DisableTorchFunction
 from torch.overrides import TorchFunctionMode
 
 from admin_core.residual.discovered import DiscoveredBranch, Network
+from admin_core.residual.omega import add_omega
 from admin_core.residual.site import Scale
 from admin_core.residual.trace import Address, Frames, address_of, operation_name
+from admin_core.residual.uncompiled import uncompiled
 
 SeeAddition = Callable[[DiscoveredBranch, Tensor, Tensor], Tensor | None]
 SeeTensor = Callable[[DiscoveredBranch, Tensor], None]
@@ -32,8 +33,11 @@ def at_discovered(
 ) -> Iterator[None]:
     """Within the block, each forward pass of the branches' network shows what it adds, what comes
     of it and the state after it. Compiled networks run uncompiled meanwhile."""
+    if not branches:
+        yield
+        return
     with ExitStack() as block:
-        block.enter_context(torch.compiler.set_stance("force_eager"))
+        block.enter_context(uncompiled())
         for network in dict.fromkeys(branch.network for branch in branches):
             own = [branch for branch in branches if branch.network is network]
             watch = _Watch(network, own, addition, sum, state)
@@ -122,25 +126,30 @@ class _Watch(Frames):
             operands = _operands(operation, arguments, options)
             weights = [1.0, _weight(operation, options)]
             shortcut, entering = operands[position], operands[1 - position]
-            running = shortcut
+            running, scaled = shortcut, False
             for branch in earlier:
                 term = self.terms.pop(branch)
-                running = self._shown(branch, running, term, (1.0, 1.0)) + term
+                carried = self._shown(branch, running, term, (1.0, 1.0))
+                scaled |= carried is not running
+                running = carried + term
                 self._show_sum(branch, running)
             term = self.terms.pop(last, entering)
             scales = weights[position], weights[1 - position]
-            running = self._shown(last, running, term, scales)
+            carried = self._shown(last, running, term, scales)
+            scaled |= carried is not running
             changed = list(arguments)
-            if earlier and running is not shortcut:
+            if scaled and earlier:
                 # What was scaled on the way is not what the network would add.
-                changed[position], changed[1 - position] = running, term
-            elif running is not shortcut:
+                changed[position], changed[1 - position] = carried, term
+            elif scaled:
                 if in_place and position == 0:
-                    running = shortcut.copy_(running)  # others may hold the sum by this name
-                changed[position] = running
+                    carried = shortcut.copy_(carried)  # others may hold the sum by this name
+                changed[position] = carried
         output = function(*changed, **options)
         with DisableTorchFunction():
-            self._show_sum(last, output)
+            omega = last.omega
+            total = output if omega is None else add_omega(output, omega, running)
+            self._show_sum(last, total)
             self.products.clear()
         return output  # type: ignore[no-any-return]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from admin_core.report import Role
 from admin_core.residual.additions import Shortcut
 from admin_core.residual.operations import ATTENTION
-from admin_core.residual.provenance import between
-from admin_core.residual.roles import EXPONENTIALS
+from admin_core.residual.provenance import between, made_from, mixes
+from admin_core.residual.roles import EXPONENTIALS, masks_of
 from admin_core.residual.trace import Value
 from admin_core.spec import Stack
 
@@ -34,12 +34,12 @@ def find_stacks(shortcuts: Sequence[Shortcut]) -> list[FoundStack]:
     stacks: list[FoundStack] = []
     for shortcut in shortcuts:
         container = _container(shortcut)
-        for stack in reversed(stacks):
-            if stack.container == container and _follows(shortcut, stack.shortcuts[-1]):
-                stack.shortcuts.append(shortcut)
-                break
-        else:
-            stacks.append(FoundStack(container, [shortcut]))
+        alike = [stack for stack in reversed(stacks) if stack.container == container]
+        carrying = [stack for stack in alike if _carries_on(shortcut, stack.shortcuts[-1])]
+        following = [stack for stack in alike if _follows(shortcut, stack.shortcuts[-1])]
+        if not (carrying or following):
+            stacks.append(FoundStack(container))
+        ((carrying or following or stacks[-1:])[0]).shortcuts.append(shortcut)
     return stacks
 
 
@@ -77,6 +77,12 @@ def _container(shortcut: Shortcut) -> tuple[str, ...]:
     return tuple(parts[: numbered[-1] + 1]) if numbered else ()
 
 
+def _carries_on(shortcut: Shortcut, earlier: Shortcut) -> bool:
+    """Whether the shortcut carries the sum before, through nothing but norms."""
+    way = between(earlier.sum, shortcut.x)
+    return shortcut.x in (earlier.x, earlier.sum) or (bool(way) and not mixes(way))
+
+
 def _follows(shortcut: Shortcut, earlier: Shortcut) -> bool:
     return shortcut.x is earlier.x or bool(between(earlier.sum, shortcut.branch))
 
@@ -98,8 +104,16 @@ def _is_causal(value: Value, role: Role) -> bool:
         return value.operation in EXPONENTIALS
     if value.operation in ATTENTION and (value.options.get("is_causal") is True):
         return True
+    if value.operation in (*ATTENTION, "softmax") and any(_hides(v) for v in masks_of(value)):
+        return True
     modules = (call.module for call in value.call.ancestors()) if value.call is not None else ()
     return any(getattr(module, "is_causal", None) is True for module in modules)
+
+
+def _hides(mask: Value) -> bool:
+    """Whether a mask was made by comparing positions one way."""
+    made = {value.operation for value in made_from(mask)}
+    return bool(made & {"tril", "triu", "le", "lt", "ge", "gt"}) and "abs" not in made
 
 
 def _label(stack: FoundStack, kind: Stack) -> str:

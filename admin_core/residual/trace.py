@@ -24,7 +24,7 @@ from torch._C import DisableTorchFunction
 from torch._subclasses import FakeTensor
 from torch.overrides import TorchFunctionMode
 
-from admin_core.residual.operations import ADDITIONS, FRESH, VIEWS
+from admin_core.residual.operations import ADDITIONS, FRESH, LIKE_ANOTHER, VIEWS
 
 
 class Address(NamedTuple):
@@ -49,6 +49,11 @@ class Call:
     parent: "Call | None"
     start: int
     """Number of values there were when it began."""
+    place: int = 0
+    """Number of calls there were."""
+    given: dict[int | str, "Value"] = field(default_factory=dict)
+    """Tensors among its arguments, by position or name."""
+    returns_tensor: bool = False
     inputs: list["Value"] = field(default_factory=list)
     outputs: list["Value"] = field(default_factory=list)
     end: int = sys.maxsize
@@ -226,10 +231,17 @@ class Tracer(Frames):
             yield self.trace
 
     def entered(self, call: Call, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> None:
-        call.start = len(self.trace.values)
+        call.place = len(self.trace.calls)
         self.trace.calls.append(call)
         tensors = list(tensors_in((arguments, options)))
         call.inputs = [self.value_of(t, "constant" if call.path else "input") for t in tensors]
+        places: list[tuple[int | str, Any]] = [*enumerate(arguments), *options.items()]
+        call.given = {
+            place: self._known(argument)
+            for place, argument in places
+            if isinstance(argument, Tensor)
+        }
+        call.start = len(self.trace.values)
 
     def left(self, call: Call, output: Any) -> None:
         for tensor in tensors_in(output):
@@ -238,6 +250,7 @@ class Tracer(Frames):
                 own = [self.value_of(p, "parameter") for p in call.module.parameters()]
                 value = self._add(tensor, "opaque", [*call.inputs, *own])
             call.outputs.append(value)
+        call.returns_tensor = isinstance(output, Tensor)
         call.end = len(self.trace.values)
 
     def value_of(self, tensor: Tensor, otherwise: str) -> Value:
@@ -250,6 +263,7 @@ class Tracer(Frames):
         if name is not None:
             return self._add(tensor, "parameter", [], name=name)
         unseen = otherwise == "constant" and isinstance(tensor, FakeTensor)
+        unseen = unseen and tensor.is_floating_point()  # a mask says nothing about the stream
         if unseen and id(tensor) not in self.buffers and self.current is not None:
             # Shapes exist only since the pass began, so that this one was made by unseen code.
             return self._add(tensor, "opaque", self.current.inputs)
@@ -279,6 +293,8 @@ class Tracer(Frames):
         if not outputs:
             return
         inputs = [] if operation in FRESH else before
+        if operation in LIKE_ANOTHER:
+            inputs = before[:1]
         address = address_of(call, operation, arguments)
         by_tensor = {
             id(t): v for t, v in zip(tensors_in((arguments, options)), before, strict=True)

@@ -11,7 +11,7 @@ from app.job_answers import cancelled, find_job, shown, submitted
 from app.job_view import JobView, job_json
 from app.problems import documented
 from worker import jobs
-from worker.jobs import Job, JobName
+from worker.jobs import PUSHED_REPORT, Job, JobName
 from worker.queue import Queue
 from worker.settings import Settings
 from worker.store import Store
@@ -101,5 +101,5 @@ def submit(
 
 
 def find(store: Store, job_id: str) -> Job:
-    """The diagnosis; raises a 404 problem if there is none."""
-    return find_job(store, job_id, JobName.DIAGNOSIS)
+    """The diagnosis, made here or pushed; raises a 404 problem if there is none."""
+    return find_job(store, job_id, JobName.DIAGNOSIS, PUSHED_REPORT)

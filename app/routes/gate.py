@@ -111,6 +111,9 @@ def _why_no_verdict(job: Job) -> str:
     if job.problem:
         return f"The diagnosis {job.state}: {job.problem.get('detail', job.problem['title'])}"
     if job.report:
+        reason = job.report.get("unavailable", {}).get("verdict")
+        if reason:
+            return f"There is nothing to judge. {reason}"
         return "The diagnosis was asked for without its verdict; submit it with all analyses."
     return f"The diagnosis was {job.state}."
 
