@@ -44,7 +44,8 @@ from admin_core.spec import (
     OmegaSpec,
     TrainingSpec,
 )
-from admin_core.verdict.rules import judge
+from admin_core.verdict.rules import judge as growth_verdict
+from admin_core.verdict.verdict import judge
 
 
 class Stages:
@@ -55,14 +56,20 @@ class Stages:
         self.cost = cost
         self.on_progress = on_progress
         self.seconds: dict[str, float] = {}
+        self.latest = Progress("", 0.0)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         done = sum(self.cost[earlier] for earlier in self.seconds)
-        self.on_progress(Progress(name, done / sum(self.cost.values())))
+        self.latest = Progress(name, done / sum(self.cost.values()))
+        self.on_progress(self.latest)
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
+
+    def again(self) -> None:
+        """Report the stage once more, so that a long one can be cancelled on the way."""
+        self.on_progress(self.latest)
 
 
 def diagnose_spec(
@@ -186,7 +193,7 @@ def _report(
         branches = source.branches(model)
         batch = source.batch(plan.seed)
     if not branches:
-        wanted -= {*ALL_ANALYSES} - {Analysis.GRADIENTS}
+        wanted -= {*Analysis} - {Analysis.GRADIENTS}
         unavailable |= dict.fromkeys(("omega", "amplification", "dependency", "verdict"), NO_BRANCH)
 
     profiles: list[BranchProfile] = []
@@ -224,7 +231,7 @@ def _report(
     amplification = verdict = measured = rules = ranges = None
     with ExitStack() as gradients_held:
         has_loss = True
-        if wanted & {Analysis.GRADIENTS, Analysis.AMPLIFICATION, Analysis.VERDICT}:
+        if wanted & {Analysis.GRADIENTS, Analysis.AMPLIFICATION, *JUDGED}:
             with stages.stage("gradients"):
                 range_watch = RangeWatch(model, branches)
                 stability = StabilityCheck(model, branches)
@@ -247,7 +254,7 @@ def _report(
                     rules = stability.section(plan.training)
                     ranges = range_watch.section(plan.training)
                     unavailable |= range_watch.unavailable()
-        if wanted & {Analysis.AMPLIFICATION, Analysis.VERDICT}:
+        if wanted & {Analysis.AMPLIFICATION, *JUDGED}:
             with stages.stage("output change"):
                 amplification = amplify(
                     model,
@@ -258,7 +265,22 @@ def _report(
                     seed=plan.seed,
                 )
             widths = {profile.branch.stack: profile.d_model for profile in profiles}
-            verdict = judge(amplification, d_model=widths)
+            verdict = growth_verdict(amplification, d_model=widths)
+    if (
+        verdict is not None
+        and isinstance(plan, DiagnosisSpec)
+        and wanted & JUDGED
+        and not pretrained
+    ):
+        with stages.stage("probe"):
+            verdict = judge(
+                plan,
+                by_growth=verdict,
+                seed=plan.seed,
+                device=device,
+                with_edges=Analysis.EDGES in wanted,
+                before_each=stages.again,
+            )
     stages.on_progress(Progress("report", 1.0))
 
     omegas = None
@@ -272,7 +294,7 @@ def _report(
         gradients=measured,
         stability_rules=rules,
         numeric_range=ranges,
-        verdict=verdict if Analysis.VERDICT in wanted else None,
+        verdict=verdict if wanted & JUDGED else None,
         environment=Environment(
             trimtab=version("trimtab"),
             python=platform.python_version(),
@@ -296,6 +318,9 @@ NO_BRANCH = (
     "branch to measure."
 )
 
+JUDGED = frozenset({Analysis.VERDICT, Analysis.EDGES})
+"""The analyses that a verdict comes of."""
+
 NEEDS_A_LOSS = ("gradients", "stability_rules", "numeric_range", "amplification.update")
 """Parts of a report that take a backward pass."""
 
@@ -315,10 +340,12 @@ def _costs(plan: DiagnosisSpec | Plan) -> dict[str, float]:
     }
     if Analysis.DEPENDENCY in wanted:
         costs["dependency"] = 2.0
-    if wanted & {Analysis.GRADIENTS, Analysis.AMPLIFICATION, Analysis.VERDICT}:
+    if wanted & {Analysis.GRADIENTS, Analysis.AMPLIFICATION, *JUDGED}:
         costs["gradients"] = 5.0 if Analysis.GRADIENTS in wanted else 3.0
-    if wanted & {Analysis.AMPLIFICATION, Analysis.VERDICT}:
+    if wanted & {Analysis.AMPLIFICATION, *JUDGED}:
         costs["output change"] = 4.0 + 1.5 * plan.amplification.draws
+    if wanted & JUDGED and isinstance(plan, DiagnosisSpec):
+        costs["probe"] = 30.0 * (30 if Analysis.EDGES in wanted else 1)
     return costs
 
 

@@ -20,9 +20,12 @@ class Analysis(StrEnum):
     GRADIENTS = "gradients"
     """Also the stability rules and the numeric range, which come from the same pass."""
     VERDICT = "verdict"
+    EDGES = "edges"
+    """How far learning rate, warm-up and depth may go: some thirty probes, and so only if asked."""
 
 
-ALL_ANALYSES = tuple(Analysis)
+ALL_ANALYSES = tuple(analysis for analysis in Analysis if analysis is not Analysis.EDGES)
+"""What a diagnosis holds unless it is told otherwise."""
 
 
 class DiagnosisSpec(Subject):

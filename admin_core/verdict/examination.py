@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
+from admin_core.data.batch import IGNORED
 from admin_core.data.unigram import unigram_entropy
-from admin_core.models.transformer import build_transformer
+from admin_core.errors import UnavailableError
 from admin_core.race_spec import RunSpec
-from admin_core.residual import residual_branches
+from admin_core.sources import source_of
 from admin_core.spec import Subject
 from admin_core.training.arm import profile_admin
 from admin_core.training.run_batches import RunBatches
@@ -23,26 +24,38 @@ class Examination:
     features: list[float]
     """One value for each of FEATURES."""
 
+    depth: int
+    """Sub-layers of all stacks."""
+
 
 def examine(subject: Subject, *, seed: int, device: torch.device) -> Examination:
     """Probe a fresh model of the subject on batches of its data.
 
     Raises:
         DegenerateBranchError: an Admin model with a branch that no omega can be chosen for.
+        UnavailableError: the model has no residual branch, or takes its loss itself, so that there
+            is no unigram loss to hold it against.
     """
     run = RunSpec(name="probe", model=subject.model, training=subject.training, data=subject.data)
-    batches = RunBatches(run, seed, device)
-    model = build_transformer(run.model, seed=seed, device=device)
-    profile_admin(model, run, batches.training(0), seed=seed)
-    branches = residual_branches(model)
+    source = source_of(run, device)
+    batches = RunBatches(run, seed, source)
+    model = source.build(seed)
+    branches = source.branches(model)
+    if not branches:
+        raise UnavailableError("the network has no residual addition")
+    if not batches.training(0).has_targets:
+        raise UnavailableError("the model takes its loss itself, so that no unigram loss is known")
+    profile_admin(source, model, branches, batches.training(0), seed=seed)
     found = probe(model, branches, batches.training, run.training, seed=seed)
-    seen = (batches.training(step) for step in range(PROBE_STEPS + 1))
+    seen = [batches.training(step) for step in range(PROBE_STEPS + 1)]
     return Examination(
         probe=found,
         features=features(
             found,
             run.training,
             depth=len(branches),
-            unigram=unigram_entropy(seen, vocabulary=run.model.vocab_size),
+            unigram=unigram_entropy(seen),
+            answers=int((seen[0].targets != IGNORED).sum()),
         ),
+        depth=len(branches),
     )

@@ -1,7 +1,7 @@
 """The numbers that the failure model reads: some measured by the probe, some from the spec alone.
 
 Notation:
-    eta_t     learning rate of step t, peak the largest of them
+    eta_t     full learning rate of step t, peak the largest of them
     S         sum over all steps of eta_t / peak: the run's length in steps at the peak
     unigram   entropy of the tokens' frequencies, the loss of a model that knows nothing else
 
@@ -14,18 +14,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from admin_core.spec import TrainingSpec
-from admin_core.training.schedules import learning_rate_at
+from admin_core.spec import Optimizer, TrainingSpec
+from admin_core.verdict.full_rate import SUMMED_STEPS, full_rate, peak_rate
 from admin_core.verdict.probe import PROBE_STEPS, Probe, probe_rate
 
 LARGEST = 6.0
 """Where every feature is cut off, on both sides."""
 
+LATE = 3
+"""Steps at the end of the probe, all of them at the peak learning rate."""
+
 LEAST_EXCESS = 0.05
 """The least share of the unigram loss that a fresh model's loss is taken to lie above it."""
-
-SUMMED_STEPS = 2_000
-"""Steps that S is summed over one by one; longer runs are summed in strides."""
 
 
 class Cause(StrEnum):
@@ -41,6 +41,8 @@ class Cause(StrEnum):
     """The loss does not fall in the first steps, or rises."""
     SCHEDULE = "schedule"
     """Warm-up, number of steps and decay."""
+    TASK = "task"
+    """How much a batch asks, and how hard it is to guess."""
     DEPTH = "depth"
 
 
@@ -136,6 +138,11 @@ FEATURES = (
         "pace of the probe",
     ),
     Feature(
+        name="pace",
+        cause=Cause.SCHEDULE,
+        formula="the same at the pace of the probe's last LATE steps",
+    ),
+    Feature(
         name="path",
         cause=Cause.SCHEDULE,
         formula="log10(S |W* - W| / |W|)",
@@ -157,6 +164,26 @@ FEATURES = (
         formula="warm-up steps / steps",
     ),
     Feature(
+        name="memory",
+        cause=Cause.SCHEDULE,
+        formula="-log10(1 - beta2), 0 for SGD",
+    ),
+    Feature(
+        name="averaging",
+        cause=Cause.SCHEDULE,
+        formula="1 where the weights are an average of the steps (schedule-free), else 0",
+    ),
+    Feature(
+        name="answers",
+        cause=Cause.TASK,
+        formula="log10 of the targets in a batch",
+    ),
+    Feature(
+        name="unigram",
+        cause=Cause.TASK,
+        formula="log10 unigram",
+    ),
+    Feature(
         name="depth",
         cause=Cause.DEPTH,
         formula="log10 of all sub-layers",
@@ -165,7 +192,9 @@ FEATURES = (
 """All of them, in the order of the failure model's columns."""
 
 
-def features(probe: Probe, training: TrainingSpec, *, depth: int, unigram: float) -> list[float]:
+def features(
+    probe: Probe, training: TrainingSpec, *, depth: int, unigram: float, answers: int
+) -> list[float]:
     """One value for each of FEATURES, all finite.
 
     Args:
@@ -173,6 +202,7 @@ def features(probe: Probe, training: TrainingSpec, *, depth: int, unigram: float
         training: how the run would go on.
         depth: sub-layers of all stacks together.
         unigram: in nats.
+        answers: targets in a batch.
     """
     after, before = list(probe.after.values()), list(probe.before.values())
     first, last = (probe.losses[0], probe.losses[-1]) if probe.losses else (unigram, math.inf)
@@ -195,10 +225,15 @@ def features(probe: Probe, training: TrainingSpec, *, depth: int, unigram: float
         "loss_rise": _log(max(probe.losses, default=math.inf) / first),
         "loss_fall": fall,
         "progress": _log((first - last) / excess * length / probe_length(training)),
+        "pace": _log(_late_fall(probe) / excess * length / LATE),
         "path": _log(probe.update_ratio * length),
         "length": _log(length),
         "warm_up": math.log10(1 + training.warmup_steps),
         "warm_up_share": min(1.0, training.warmup_steps / training.steps),
+        "memory": -_log(1 - training.betas[1]) if training.optimizer is not Optimizer.SGD else 0.0,
+        "averaging": float(training.optimizer is Optimizer.SCHEDULE_FREE),
+        "answers": math.log10(max(1, answers)),
+        "unigram": _log(unigram),
         "depth": math.log10(depth),
     }
     if not probe.finite:
@@ -209,13 +244,20 @@ def features(probe: Probe, training: TrainingSpec, *, depth: int, unigram: float
 def effective_steps(training: TrainingSpec) -> float:
     """S, the run's length in steps at the peak learning rate."""
     stride = max(1, training.steps // SUMMED_STEPS)
-    rates = (learning_rate_at(t, training) for t in range(1, training.steps + 1, stride))
-    return stride * sum(rates) / training.learning_rate
+    rates = (full_rate(t, training) for t in range(1, training.steps + 1, stride))
+    return stride * sum(rates) / peak_rate(training)
 
 
 def probe_length(training: TrainingSpec) -> float:
     """The probe's length in steps at the peak learning rate."""
     return sum(probe_rate(training, step) for step in range(1, PROBE_STEPS + 1))
+
+
+def _late_fall(probe: Probe) -> float:
+    """By how much the loss fell over the probe's last LATE steps."""
+    if len(probe.losses) <= LATE:
+        return -LARGEST
+    return probe.losses[-1 - LATE] - probe.losses[-1]
 
 
 def _worst(values: Iterable[float]) -> float:

@@ -26,11 +26,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from admin_core.data.batch import Batch
+from admin_core.report import Role, StackName
 from admin_core.residual import ResidualBranch, at_states
 from admin_core.seeds import ambient
-from admin_core.spec import Optimizer, Stack, TrainingSpec
+from admin_core.spec import Optimizer, TrainingSpec
 from admin_core.training.loss import logits_of, objective
 from admin_core.training.optimizers import make_optimizer
+from admin_core.verdict.full_rate import peak_rate
 
 PROBE_STEPS = 8
 """With the pass that looks at the outcome, 4.5 % of a run of 200 steps."""
@@ -70,10 +72,10 @@ class Probe:
     finite: bool
     """Whether all of them were."""
 
-    before: dict[Stack, StackProbe]
+    before: dict[StackName, StackProbe]
     """In the first pass, before any step."""
 
-    after: dict[Stack, StackProbe]
+    after: dict[StackName, StackProbe]
     """In the last pass that was finite."""
 
     prediction_information: float | None
@@ -108,7 +110,8 @@ def probe(
         seed: of dropout.
     """
     model.train()
-    optimizer = make_optimizer(model, _without_a_late_start(training))
+    training = _at_full_rate(training)
+    optimizer = make_optimizer(model, training)
     matrices = [weight for weight in model.parameters() if weight.requires_grad and weight.ndim > 1]
     losses: list[float] = []
     looks: list[_Look] = []
@@ -173,11 +176,14 @@ def _nothing_finite() -> Probe:
     )
 
 
-def _without_a_late_start(training: TrainingSpec) -> TrainingSpec:
-    """RAdam takes plain gradient steps at first, and Adam's later; the probe is about those."""
+def _at_full_rate(training: TrainingSpec) -> TrainingSpec:
+    """RAdam holds its first steps back, and then is Adam at a lower rate; the probe is about what
+    it comes to."""
     if training.optimizer is not Optimizer.RADAM:
         return training
-    return training.model_copy(update={"optimizer": Optimizer.ADAM})
+    return training.model_copy(
+        update={"optimizer": Optimizer.ADAM, "learning_rate": peak_rate(training)}
+    )
 
 
 def probe_rate(training: TrainingSpec, step: int) -> float:
@@ -195,11 +201,11 @@ class _Look:
 
     def __init__(self, branches: Sequence[ResidualBranch]) -> None:
         self.branches = branches
-        self.similarity: dict[Stack, float] = {}
+        self.similarity: dict[StackName, float] = {}
         self.state_gradients: dict[ResidualBranch, float] = {}
         self.information: float | None = None
         self.deviation: float | None = None
-        self.stacks: dict[Stack, StackProbe] = {}
+        self.stacks: dict[StackName, StackProbe] = {}
 
     def watch(self, model: nn.Module, hooks: ExitStack) -> None:
         """Have the pass looked at until `hooks` close."""
@@ -210,7 +216,7 @@ class _Look:
         """Read the gradients off the parameters, after the backward pass."""
         for stack in dict.fromkeys(branch.stack for branch in self.branches):
             own = [branch for branch in self.branches if branch.stack is stack]
-            written = [branch for branch in own if branch.role is branch.role.FEED_FORWARD] or own
+            written = [branch for branch in own if branch.role is Role.FEED_FORWARD] or own
             norms = [
                 _norm(weight.grad for weight in branch.parameters.values() if weight.ndim > 1)
                 for branch in written

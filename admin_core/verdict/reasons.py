@@ -63,9 +63,9 @@ def _path(foretold: Forecast, cause: Cause) -> str:
     if not after:
         return "model"
     if cause is Cause.COLLAPSE:
-        return max(after, key=lambda stack: after[stack].token_similarity).value
+        return max(after, key=lambda stack: after[stack].token_similarity)
     if cause is Cause.GRADIENT_DECAY:
-        return max(after, key=lambda stack: abs(after[stack].gradient_decay or 0.0)).value
+        return max(after, key=lambda stack: abs(after[stack].gradient_decay or 0.0))
     return "training" if cause in (Cause.SCHEDULE, Cause.STEP_SIZE) else "model"
 
 
@@ -80,7 +80,7 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
             for stack, found in probe.after.items():
                 yield (
                     f"{steps} at up to the peak learning rate, the states of different tokens "
-                    f"after the {stack.value} have a mean cosine of {found.token_similarity:.3f}, "
+                    f"after the {stack} have a mean cosine of {found.token_similarity:.3f}, "
                     f"and had {probe.before[stack].token_similarity:.3f} before."
                 )
             if probe.prediction_information is not None:
@@ -92,7 +92,7 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
             for stack, found in probe.after.items():
                 if found.gradient_decay is not None:
                     yield (
-                        f"{steps}, the gradient of the {stack.value}'s first feed-forward branch "
+                        f"{steps}, the gradient of the {stack}'s first feed-forward branch "
                         f"is {10**-found.gradient_decay:.2g} times that of its last."
                     )
         case Cause.STEP_SIZE:
@@ -114,9 +114,4 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
                 f"{training.learning_rate:g}."
             )
         case Cause.DEPTH:
-            yield f"The model has {round(10 ** _depth(foretold)):d} sub-layers."
-
-
-def _depth(foretold: Forecast) -> float:
-    column = next(i for i, feature in enumerate(FEATURES) if feature.name == "depth")
-    return foretold.examination.features[column]
+            yield f"The model has {foretold.examination.depth} sub-layers."

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import torch
 
-from admin_core.report import AmplificationSection, Outcome, Verdict
+from admin_core.errors import UnavailableError
+from admin_core.report import Outcome, Verdict
 from admin_core.spec import Subject
-from admin_core.verdict import rules
 from admin_core.verdict.edges import find_edges
 from admin_core.verdict.forecast import forecast, outside_calibration
 from admin_core.verdict.prescriptions import prescribe
@@ -20,33 +20,40 @@ from admin_core.verdict.reasons import outcome_of, reasons
 
 def judge(
     subject: Subject,
-    amplification: AmplificationSection,
     *,
+    by_growth: Verdict,
     seed: int,
     device: torch.device,
-    with_edges: bool = False,
-    before_each: Callable[[], None] = lambda: None,
+    with_edges: bool,
+    before_each: Callable[[], None],
 ) -> Verdict:
-    """Judge a subject.
+    """Judge a subject by a probe, or by the growth of its output change where it must be.
 
     Args:
-        amplification: of its model, as measured by the same diagnosis.
+        by_growth: the verdict of the growth rules.
         seed: of the probe's weights, data and dropout.
         with_edges: whether the edges are looked for, which takes some thirty probes.
-        before_each: called before every further probe, so that a search can be cancelled.
+        before_each: called before every probe, so that a search can be cancelled.
     """
     outside = outside_calibration(subject)
     if outside:
-        by_growth = rules.judge(amplification, d_model=rules.width_of(subject))
         return by_growth.model_copy(update={"outside_calibration": outside})
-    foretold = forecast(subject, seed=seed, device=device)
+    before_each()
+    try:
+        foretold = forecast(subject, seed=seed, device=device)
+    except UnavailableError as error:
+        return by_growth.model_copy(update={"outside_calibration": [f"No probe: {error}."]})
     outcome = outcome_of(foretold.failure_probability)
-    search = {"seed": seed, "device": device, "before_each": before_each}
+    edges = prescriptions = []
+    if with_edges:
+        edges = find_edges(subject, seed=seed, device=device, before_each=before_each)
+    if outcome is not Outcome.STABLE:
+        prescriptions = prescribe(subject, seed=seed, device=device, before_each=before_each)
     return Verdict(
         outcome=outcome,
         failure_probability=foretold.failure_probability,
         outside_calibration=[],
         reasons=reasons(subject, foretold),
-        edges=find_edges(subject, **search) if with_edges else [],
-        prescriptions=[] if outcome is Outcome.STABLE else prescribe(subject, **search),
+        edges=edges,
+        prescriptions=prescriptions,
     )

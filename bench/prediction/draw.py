@@ -28,13 +28,33 @@ def draw(family_name: str, number: int) -> tuple[RunSpec, int]:
     random_source = random.Random(f"{family_name}/{number}")
     family = FAMILIES[family_name]
     while True:
-        spec = _draw(family, random_source)
-        if _states(spec) <= MAX_STATES:
+        spec, states = _draw(family, random_source)
+        if states <= MAX_STATES:
             return RunSpec.model_validate({"name": f"{family_name}/{number}", **spec}), number
 
 
-def _draw(family: Family, source: random.Random) -> dict[str, Any]:
+def _draw(family: Family, source: random.Random) -> tuple[dict[str, Any], int]:
+    """A spec, and how many numbers its states hold in one step."""
     d_model = source.choice(WIDTHS)
+    if family.config is None:
+        model, layers = _built_in(family, source, d_model)
+    else:
+        layers, heads = source.choice(LAYERS), source.choice((1, 2, 4))
+        config = family.config(source, layers, d_model, heads)
+        model = {"kind": "huggingface", "config": config}
+    training = _training(family, source)
+    spec = {
+        "model": model,
+        "training": training,
+        "data": dict(family.data),
+        "validation": {"every": training["steps"], "batches": 1},
+        "monitoring": {"every": 0},
+    }
+    return spec, layers * training["batch_size"] * training["sequence_length"] * d_model
+
+
+def _built_in(family: Family, source: random.Random, d_model: int) -> tuple[dict[str, Any], int]:
+    """A model and its layers, of all stacks together."""
     model: dict[str, Any] = {
         "architecture": family.architecture,
         "d_model": d_model,
@@ -53,6 +73,10 @@ def _draw(family: Family, source: random.Random) -> dict[str, Any]:
         model["decoder_layers"] = layers
     else:
         model[family.architecture.replace("only", "layers")] = layers
+    return model, model.get("encoder_layers", 0) + model.get("decoder_layers", 0)
+
+
+def _training(family: Family, source: random.Random) -> dict[str, Any]:
     steps = source.choice(STEPS)
     optimizer = source.choice(family.optimizers)
     training: dict[str, Any] = {
@@ -71,23 +95,10 @@ def _draw(family: Family, source: random.Random) -> dict[str, Any]:
         training["betas"] = [0.9, source.choice((0.9, 0.98, 0.98, 0.999))]
     if optimizer == "adamw":
         training["weight_decay"] = source.choice((0.01, 0.1))
-    return {
-        "model": model,
-        "training": training,
-        "data": dict(family.data),
-        "validation": {"every": steps, "batches": 1},
-        "monitoring": {"every": 0},
-    }
+    return training
 
 
 def _log_uniform(source: random.Random, between: tuple[float, float]) -> float:
     low, high = between
     exact = math.exp(source.uniform(math.log(low), math.log(high)))
     return float(f"{exact:.3g}")
-
-
-def _states(spec: dict[str, Any]) -> int:
-    model, training = spec["model"], spec["training"]
-    layers = model.get("encoder_layers", 0) + model.get("decoder_layers", 0)
-    tokens = training["batch_size"] * training["sequence_length"]
-    return int(layers * tokens * model["d_model"])

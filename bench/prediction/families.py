@@ -5,7 +5,8 @@ it apart. Whole families are held out, so that the test asks about models of a k
 calibration has not seen. The split was fixed before any of the runs.
 """
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +23,9 @@ class Family:
     model: Mapping[str, Any] = field(default_factory=dict)
     optimizers: tuple[str, ...] = ("adam", "adam", "adam", "adamw", "radam", "schedule_free")
     data: Mapping[str, Any] = field(default_factory=lambda: {"kind": "text"})
+    config: Callable[[random.Random, int, int, int], dict[str, Any]] | None = None
+    """Of an architecture of the Transformers library: from a source of chance, the layers of each
+    stack, the width and the heads."""
 
 
 SORT = {"kind": "synthetic", "name": "sort"}
@@ -37,6 +41,72 @@ LLAMA = {
     "positions": "rotary",
     "tied_embeddings": False,
 }
+
+
+def gpt2(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "gpt2",
+        "n_layer": layers,
+        "n_embd": width,
+        "n_head": heads,
+        "n_positions": 128,
+        "vocab_size": 256,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+
+
+def opt(source: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "opt",
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "word_embed_proj_dim": width,
+        "ffn_dim": 4 * width,
+        "num_attention_heads": heads,
+        "max_position_embeddings": 128,
+        "vocab_size": 256,
+        "do_layer_norm_before": source.choice((True, False)),
+    }
+
+
+def llama(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "llama",
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "intermediate_size": 3 * width,
+        "num_attention_heads": heads,
+        "vocab_size": 256,
+    }
+
+
+def bart(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "bart",
+        "encoder_layers": max(2, layers // 2),
+        "decoder_layers": max(2, layers // 2),
+        "d_model": width,
+        "encoder_ffn_dim": 4 * width,
+        "decoder_ffn_dim": 4 * width,
+        "encoder_attention_heads": heads,
+        "decoder_attention_heads": heads,
+        "max_position_embeddings": 128,
+        "vocab_size": 256,
+    }
+
+
+def t5(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "t5",
+        "num_layers": max(2, layers // 2),
+        "d_model": width,
+        "d_kv": width // heads,
+        "d_ff": 4 * width,
+        "num_heads": heads,
+        "vocab_size": 256,
+    }
+
 
 CALIBRATION: Split = "calibration"
 TEST: Split = "test"
@@ -108,4 +178,10 @@ FAMILIES: dict[str, Family] = {
         schemes=("post_ln", "pre_ln", "admin"),
         model={"positions": "rotary"},
     ),
+    # architectures of the Transformers library, with its own initialisation
+    "huggingface/gpt2": Family(split=CALIBRATION, schemes=("pre",), config=gpt2),
+    "huggingface/opt": Family(split=TEST, schemes=("pre or post",), config=opt),
+    "huggingface/llama": Family(split=TEST, schemes=("pre",), config=llama),
+    "huggingface/bart": Family(split=CALIBRATION, schemes=("post",), config=bart),
+    "huggingface/t5": Family(split=CALIBRATION, schemes=("pre",), config=t5),
 }
