@@ -50,7 +50,7 @@ def gpt2(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any
         "n_embd": width,
         "n_head": heads,
         "n_positions": 128,
-        "vocab_size": 256,
+        "vocab_size": 320,
         "bos_token_id": 0,
         "eos_token_id": 0,
     }
@@ -65,7 +65,7 @@ def opt(source: random.Random, layers: int, width: int, heads: int) -> dict[str,
         "ffn_dim": 4 * width,
         "num_attention_heads": heads,
         "max_position_embeddings": 128,
-        "vocab_size": 256,
+        "vocab_size": 320,
         "do_layer_norm_before": source.choice((True, False)),
     }
 
@@ -77,7 +77,7 @@ def llama(_: random.Random, layers: int, width: int, heads: int) -> dict[str, An
         "hidden_size": width,
         "intermediate_size": 3 * width,
         "num_attention_heads": heads,
-        "vocab_size": 256,
+        "vocab_size": 320,
     }
 
 
@@ -92,7 +92,7 @@ def bart(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any
         "encoder_attention_heads": heads,
         "decoder_attention_heads": heads,
         "max_position_embeddings": 128,
-        "vocab_size": 256,
+        "vocab_size": 320,
     }
 
 
@@ -104,7 +104,7 @@ def t5(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
         "d_kv": width // heads,
         "d_ff": 4 * width,
         "num_heads": heads,
-        "vocab_size": 256,
+        "vocab_size": 320,
     }
 
 

@@ -40,9 +40,10 @@ QUANTITIES = {
 def boosted() -> HistGradientBoostingClassifier:
     """The untrained model."""
     return HistGradientBoostingClassifier(
-        max_iter=80,
+        max_iter=100,
         learning_rate=0.06,
         max_depth=3,
+        max_features=0.25,
         min_samples_leaf=6,
         l2_regularization=2.0,
         monotonic_cst=[feature.monotone for feature in FEATURES],
