@@ -88,6 +88,16 @@ def tokens_are_read(model: HuggingFaceSpec) -> bool:
     return any(_number(config, _VOCABULARIES) for config in _objects(model.config))
 
 
+def width_at_least(model: HuggingFaceSpec) -> int:
+    """Features of the widest part; 0 where the config leaves them to its library's defaults."""
+    return max(_number(config, _WIDTHS) for config in _objects(model.config))
+
+
+def layers_at_least(model: HuggingFaceSpec) -> int:
+    """Layers of the deepest part; 0 where the config leaves them to its library's defaults."""
+    return max(_number(config, _LAYERS) for config in _objects(model.config))
+
+
 def _at_least(config: Mapping[str, Any]) -> int:
     vocabulary = _number(config, _VOCABULARIES)
     width = _number(config, _WIDTHS)

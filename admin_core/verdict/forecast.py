@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
+from admin_core.config_facts import layers_at_least, width_at_least
 from admin_core.merge_patch import merge_patch
-from admin_core.spec import Subject
+from admin_core.spec import Subject, TransformerSpec
 from admin_core.verdict.examination import Examination, examine
 from admin_core.verdict.failure_model import failure_model
 
@@ -39,16 +40,24 @@ def outside_calibration(subject: Subject) -> list[str]:
     More steps and a longer warm-up than in those runs only make failure less likely, so that the
     probability is then a bound from above; they are not counted here.
     """
-    spec = subject.model_dump(mode="json")
     beyond = []
-    for path, bounds in failure_model().calibrated.items():
-        value = _at(spec, path)
+    found = quantities(subject)
+    for name, bounds in failure_model().calibrated.items():
+        value = found.get(name)
         if value is not None and not bounds.low <= value <= bounds.high:
             beyond.append(
-                f"{path} = {value:g} lies outside {bounds.low:g} to {bounds.high:g}, the range of "
+                f"{name} = {value:g} lies outside {bounds.low:g} to {bounds.high:g}, the range of "
                 "the runs behind the probability"
             )
     return beyond
+
+
+def quantities(subject: Subject) -> dict[str, float]:
+    """What the calibrated range is told in, as far as the spec itself says it."""
+    model = subject.model
+    if isinstance(model, TransformerSpec):
+        return {"model.d_model": model.d_model, "layers": sum(model.layers.values())}
+    return {"model.d_model": width_at_least(model), "layers": layers_at_least(model)}
 
 
 def patched(subject: Subject, patch: Mapping[str, Any]) -> Subject:
@@ -59,9 +68,3 @@ def patched(subject: Subject, patch: Mapping[str, Any]) -> Subject:
     """
     spec = subject.model_dump(mode="json", include={"data", "training", "model"})
     return Subject.model_validate(merge_patch(spec, patch))
-
-
-def _at(spec: Any, path: str) -> float | None:
-    for name in path.split("."):
-        spec = spec.get(name) if isinstance(spec, Mapping) else None
-    return spec

@@ -39,9 +39,7 @@ def measured(row: dict[str, Any]) -> dict[str, Any]:
         return found | {"update": None, "growth": None}  # ReZero's branches are all zero at first
     section = report.amplification
     assert section is not None
-    widths = {
-        stack: 2 * row["spec"]["model"].get("d_model", 1) for stack in section.update
-    }
+    widths = {stack: 2 * row["spec"]["model"].get("d_model", 1) for stack in section.update}
     growths = [
         random.depths[-1] ** rules.steadied_slope(random) for random in section.random.values()
     ]

@@ -20,7 +20,7 @@ from admin_core.race_spec import RunSpec
 from admin_core.report import Quantity
 from admin_core.training.arm import train_arm
 from admin_core.verdict.edges import RATE_FACTORS, edge
-from admin_core.verdict.forecast import forecast, patched
+from admin_core.verdict.forecast import forecast, patched, quantities
 from bench.prediction.draw import draw
 from bench.prediction.families import FAMILIES
 from bench.prediction.features import SEED_OFFSET
@@ -77,8 +77,8 @@ def foretold(run: RunSpec, seed: int) -> dict[str, Any]:
 
 def small_enough(run: RunSpec) -> bool:
     tokens = run.training.batch_size * run.training.sequence_length
-    layers = sum(run.model.layers.values())
-    return tokens * layers * run.model.d_model <= MAX_STATES
+    found = quantities(run)
+    return tokens * found["layers"] * found["model.d_model"] <= MAX_STATES
 
 
 def main() -> None:

@@ -17,8 +17,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
+from admin_core.spec import Subject
 from admin_core.verdict.failure_model import FILE
 from admin_core.verdict.features import FEATURES
+from admin_core.verdict.forecast import quantities
 from bench.prediction.rows import Row, rows
 
 FOLDS = 8
@@ -31,13 +33,8 @@ report."""
 WRONG_STOP_COSTS = 1
 """Of a run that would have trained and is called unstable, against a failure called at risk."""
 
-QUANTITIES = {
-    "training.learning_rate": lambda spec: spec["training"]["learning_rate"],
-    "model.d_model": lambda spec: spec["model"]["d_model"],
-}
 
-
-def boosted() -> HistGradientBoostingClassifier:
+def boosted() -> Any:
     """The untrained model."""
     return HistGradientBoostingClassifier(
         max_iter=100,
@@ -67,7 +64,7 @@ def scores_of_unseen_families(x: Any, y: Any, families: Any) -> Any:
     return scores
 
 
-def trees_of(model: HistGradientBoostingClassifier) -> list[dict[str, list[float]]]:
+def trees_of(model: Any) -> list[dict[str, Any]]:
     """The fitted trees in plain arrays."""
     trees = []
     for (predictor,) in model._predictors:
@@ -156,11 +153,11 @@ def base_loss(y: Any) -> float:
 
 def calibrated(chosen: list[Row]) -> dict[str, dict[str, float]]:
     """What lies between the least and the greatest value of each quantity."""
-    found = {}
-    for path, of in QUANTITIES.items():
-        values = [of(row.spec) for row in chosen]
-        found[path] = {"low": min(values), "high": max(values)}
-    return found
+    every = [quantities(Subject.model_validate(row.spec)) for row in chosen]
+    return {
+        name: {"low": min(q[name] for q in every), "high": max(q[name] for q in every)}
+        for name in every[0]
+    }
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ BASELINES: dict[str, Score] = {
     "token similarity after the probe alone": lambda row: row.features["token_similarity"],
     "loss after the probe alone": lambda row: row.features["loss_after"],
     "fall of the loss in the probe alone": lambda row: -row.features["loss_fall"],
+    "output change under one step at the peak learning rate": lambda row: row.update,
+    "growth of the output change over depth": lambda row: row.growth,
 }
 
 
@@ -81,8 +83,10 @@ def by_family(tested: Sequence[Row]) -> str:
 
 def confusion(tested: Sequence[Row]) -> str:
     def scheme(row: Row) -> str:
-        found = row.spec["model"]["scheme"]
-        return found if isinstance(found, str) else "hybrid"
+        model = row.spec["model"]
+        if model["kind"] == "huggingface":
+            return str(model["config"]["model_type"])
+        return model["scheme"] if isinstance(model["scheme"], str) else "hybrid"
 
     body = []
     for name in sorted({scheme(row) for row in tested}):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from admin_core.training.outcomes import STALLED_SHARE
+from bench.prediction.baselines import MEASURED as OUTPUT_CHANGES
 from bench.prediction.features import MEASURED
 from bench.prediction.outcomes import stored
 
@@ -21,6 +22,10 @@ class Row:
     """Whether the run diverged or stalled."""
     final_share: float
     """The final loss over the unigram loss; infinite where it diverged."""
+    update: float
+    """Output change under one optimizer step; 0 where it was not measured."""
+    growth: float
+    """Of the output change over depth; 0 where it was not measured."""
     run_seconds: float
     probe_seconds: float
 
@@ -28,11 +33,13 @@ class Row:
 def rows() -> list[Row]:
     """All configurations that have both."""
     features = {(row["family"], row["number"]): row for row in stored(MEASURED)}
+    changes = {(row["family"], row["number"]): row for row in stored(OUTPUT_CHANGES)}
     found = []
     for row in stored():
         measured = features.get((row["family"], row["number"]))
         if measured is None:
             continue
+        change = changes.get((row["family"], row["number"]), {})
         diverged = row["outcome"] == "diverged" or row["final_loss"] is None
         share = float("inf") if diverged else row["final_loss"] / row["unigram_loss"]
         found.append(
@@ -44,6 +51,8 @@ def rows() -> list[Row]:
                 features=measured["features"],
                 failed=share >= STALLED_SHARE,
                 final_share=share,
+                update=change.get("update") or 0.0,
+                growth=change.get("growth") or 0.0,
                 run_seconds=row["seconds"],
                 probe_seconds=measured["seconds"],
             )

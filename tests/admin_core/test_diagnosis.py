@@ -24,6 +24,7 @@ SECTIONS = {
     Analysis.DEPENDENCY: {"dependency"},
     Analysis.GRADIENTS: {"gradients", "stability_rules", "numeric_range"},
     Analysis.VERDICT: {"verdict"},
+    Analysis.EDGES: {"verdict"},
 }
 
 
@@ -81,6 +82,7 @@ class TestAReport:
             "dependency",
             "gradients",
             "output change",
+            "probe",
         }
 
 

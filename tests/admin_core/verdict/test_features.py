@@ -2,17 +2,19 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from admin_core.spec import Stack, TrainingSpec
 from admin_core.training.schedules import learning_rate_at
 from admin_core.verdict.features import FEATURES, LARGEST, effective_steps, features
+from admin_core.verdict.full_rate import rectification
 from admin_core.verdict.probe import Probe, StackProbe
 
 CALM = StackProbe(
     gradient_decay=0.1, gradient_spread=0.2, state_gradient_decay=-0.1, token_similarity=0.3
 )
 PROBE = Probe(
-    losses=(5.5, 5.0, 4.5),
+    losses=(5.5, 5.3, 5.2, 5.0, 4.5),
     finite=True,
     before={Stack.DECODER: CALM},
     after={Stack.DECODER: CALM},
@@ -24,7 +26,7 @@ PROBE = Probe(
 
 
 def named(probe: Probe, training: TrainingSpec) -> dict[str, float]:
-    values = features(probe, training, depth=24, unigram=3.0)
+    values = features(probe, training, depth=24, unigram=3.0, answers=512)
     return {feature.name: value for feature, value in zip(FEATURES, values, strict=True)}
 
 
@@ -57,7 +59,7 @@ class TestFeatures:
             gradient_norm=(math.inf, math.inf),
         )
         for probe in (PROBE, nothing):
-            values = features(probe, TrainingSpec(), depth=2, unigram=3.0)
+            values = features(probe, TrainingSpec(), depth=2, unigram=3.0, answers=0)
             assert len(values) == len(FEATURES)
             assert all(abs(value) <= LARGEST for value in values)
 
@@ -74,3 +76,23 @@ class TestFeatures:
     def test_of_a_loss_that_left_the_numbers_are_as_bad_as_can_be(self) -> None:
         found = named(replace(PROBE, finite=False), TrainingSpec())
         assert found["loss_rise"] == LARGEST
+
+
+class TestRectification:
+    def test_is_none_in_the_first_steps_and_all_in_the_end(self) -> None:
+        assert rectification(3, 0.98) == 0
+        assert rectification(10_000, 0.98) == pytest.approx(1, abs=1e-3)
+
+    def test_rises_from_step_to_step(self) -> None:
+        rising = [rectification(step, 0.999) for step in range(1, 400)]
+        assert rising == sorted(rising)
+
+    def test_is_the_one_that_the_optimizer_uses(self) -> None:
+        weight = torch.nn.Parameter(torch.zeros(()))
+        optimizer = torch.optim.RAdam([weight], lr=1.0, betas=(0.0, 0.9), eps=0.0)
+        for step in range(1, 30):
+            before = weight.item()
+            weight.grad = torch.ones(())
+            optimizer.step()
+            if rectification(step, 0.9) > 0:  # with a constant gradient Adam's own step is 1
+                assert before - weight.item() == pytest.approx(rectification(step, 0.9), rel=1e-3)

@@ -5,9 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from admin_core.models.transformer import build_transformer
 from admin_core.race_spec import RunSpec
-from admin_core.residual import residual_branches
+from admin_core.sources import source_of
 from admin_core.spec import Stack
 from admin_core.training.run_batches import RunBatches
 from admin_core.verdict.probe import PROBE_STEPS, Probe, probe, token_similarity
@@ -39,9 +38,10 @@ def run_spec(scheme: str = "post_ln", layers: int = 2, **training: object) -> Ru
 
 
 def probed(run: RunSpec, seed: int = 0) -> Probe:
-    model = build_transformer(run.model, seed=seed)
-    batches = RunBatches(run, seed, CPU)
-    return probe(model, residual_branches(model), batches.training, run.training, seed=seed)
+    source = source_of(run, CPU)
+    model = source.build(seed)
+    batches = RunBatches(run, seed, source)
+    return probe(model, source.branches(model), batches.training, run.training, seed=seed)
 
 
 class TestTokenSimilarity:
@@ -91,3 +91,22 @@ class TestProbe:
         assert not found.finite
         assert all(math.isfinite(loss) for loss in found.losses)
         assert len(found.losses) < PROBE_STEPS + 1
+
+    def test_takes_the_steps_that_radam_comes_to_in_the_end(self) -> None:
+        steps = {"learning_rate": 3e-3, "betas": [0.9, 0.9], "schedule": "constant"}
+        radam = probed(run_spec(optimizer="radam", **steps))
+        adam = probed(run_spec(optimizer="adam", **steps))
+        assert radam.update_ratio == pytest.approx(adam.update_ratio, rel=0.1)
+
+    def test_looks_at_a_network_of_the_transformers_library_too(self) -> None:
+        config = {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 2, "vocab_size": 320}
+        run = RunSpec.model_validate(
+            {
+                "name": "probe",
+                "model": {"kind": "huggingface", "config": config},
+                "training": {"batch_size": 4, "sequence_length": 16, "steps": 200},
+            }
+        )
+        found = probed(run)
+        assert found.finite
+        assert 0 <= found.after[Stack.DECODER].token_similarity <= 1
