@@ -1,4 +1,4 @@
-"""The command line: `trimtab serve`, `trimtab diagnose`, `trimtab race`, `trimtab gate`.
+"""The command line: `trimtab serve`, `diagnose`, `race`, `gate` and `verify`.
 
 Exit codes: 0 done or stable, 1 a failing verdict, 2 wrong use or bad input, 3 the service failed.
 Each command imports what it needs when it runs, so that `--help` is quick.
@@ -8,7 +8,7 @@ import sys
 import traceback
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -47,6 +47,9 @@ class FailOn(StrEnum):
     AT_RISK = "at_risk"
     UNSTABLE = "unstable"
 
+
+ServiceUrl = Annotated[str, typer.Option(help="Of the service.")]
+OWN_SERVICE = "http://127.0.0.1:8000"
 
 SpecFile = Annotated[
     str, typer.Argument(metavar="FILE|-", help="A request as JSON; - reads standard input.")
@@ -154,10 +157,20 @@ def race(
 @app.command()
 def gate(
     file: SpecFile,
-    url: Annotated[str, typer.Option(help="Of the service.")] = "http://127.0.0.1:8000",
-    fail_on: Annotated[FailOn, typer.Option(help="The mildest outcome that fails.")] = (
-        FailOn.UNSTABLE
-    ),
+    url: ServiceUrl = OWN_SERVICE,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option(help="The mildest outcome that fails; unstable if nothing else is given."),
+    ] = None,
+    max_failure_probability: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The highest that passes.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Id of an earlier diagnosis; only what is worse fails.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Diagnose anew, whatever was diagnosed before.")
+    ] = False,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for the verdict, all told.")
     ] = 600.0,
@@ -170,17 +183,79 @@ def gate(
     from app.client import ServiceError, ask_gate
 
     try:
-        status, answer = ask_gate(url, spec, fail_on=fail_on, wait_seconds=wait)
+        status, answer = ask_gate(
+            url,
+            spec,
+            criteria={
+                "fail_on": fail_on,
+                "max_failure_probability": max_failure_probability,
+                "baseline": baseline,
+            },
+            fresh=fresh,
+            wait_seconds=wait,
+        )
     except ServiceError as error:
         _leave(Exit.SERVICE_FAILED, str(error))
     if status == 200:
-        typer.echo(f"{answer['outcome']}: passes ({url.rstrip('/')}{answer['links']['diagnosis']})")
+        where = f"{url.rstrip('/')}{answer['links']['diagnosis']}"
+        typer.echo(f"{answer['outcome']}: passes ({where}). {answer['detail']}")
         return
-    detail = answer.get("detail") or answer.get("title") or f"status {status}"
     if status == 409:
-        typer.echo(f"{answer['outcome']}: fails. {detail}")
+        typer.echo(f"{answer['outcome']}: fails. {answer['detail']}")
         sys.exit(Exit.FAILING_VERDICT)
-    bad_input = status in (400, 413, 415, 422)
+    _refused(status, answer)
+
+
+@app.command()
+def verify(
+    diagnosis: Annotated[str, typer.Argument(metavar="ID", help="Of a finished diagnosis.")],
+    prescription: Annotated[
+        int, typer.Option(min=0, help="Which of the verdict's, counted from 0.")
+    ] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each arm.")] = 3,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of each run, in place of the diagnosis's.")
+    ] = None,
+    budget_seconds: Annotated[
+        float | None, typer.Option(help="Of training in all runs together.")
+    ] = None,
+    url: ServiceUrl = OWN_SERVICE,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Race anew, whatever was raced before.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for the race, all told.")
+    ] = 3_600.0,
+) -> None:
+    """Have a running service race a diagnosed model against its prescription."""
+    from admin_core.race_report import RaceReport
+    from app.client import ServiceError, ask_verification
+    from app.race_terminal import print_race
+
+    body: dict[str, str | float | None] = {
+        "diagnosis": diagnosis,
+        "prescription": prescription,
+        "seeds": seeds,
+        "steps": steps,
+        "budget_seconds": budget_seconds,
+    }
+    try:
+        status, answer = ask_verification(url, body, fresh=fresh, wait_seconds=wait)
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if status >= 400:
+        _refused(status, answer)
+    if answer["state"] != "succeeded":
+        where = f"{url.rstrip('/')}{answer['links']['self']}"
+        why = (answer["problem"] or {}).get("detail") or f"The race is {answer['state']}"
+        _leave(Exit.SERVICE_FAILED, f"{why} ({where}).")
+    print_race(RaceReport.model_validate(answer["report"]))
+
+
+def _refused(status: int, problem: dict[str, Any]) -> NoReturn:
+    """Leave, because the service has refused a request."""
+    bad_input = status in (400, 409, 413, 415, 422) or "errors" in problem
+    detail = problem.get("detail") or problem.get("title") or f"status {status}"
     _leave(Exit.BAD_INPUT if bad_input else Exit.SERVICE_FAILED, detail)
 
 

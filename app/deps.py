@@ -38,7 +38,14 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="The same key and body again give the same job again.",
+        description="The same key and body again give the same job again; a new key, a new job.",
+    ),
+]
+Fresh = Annotated[
+    bool,
+    Query(
+        description="Begin anew, where otherwise an earlier job of the same spec, version and "
+        "device answers."
     ),
 ]
 WaitingDep = Annotated[Waiting, Depends(_waiting)]

@@ -5,6 +5,7 @@ from typing import Any
 
 from admin_core.race_spec import RaceSpec
 from admin_core.spec import DiagnosisSpec
+from app.verification import Verification
 from worker.problem import FieldError
 
 LONGEST_PATH = 200
@@ -74,4 +75,4 @@ def _names(schema: object) -> set[str]:
     return own.union(*map(_names, schema.values()))
 
 
-_FIELDS = _names([DiagnosisSpec.model_json_schema(), RaceSpec.model_json_schema()])
+_FIELDS = _names([form.model_json_schema() for form in (DiagnosisSpec, RaceSpec, Verification)])

@@ -7,28 +7,76 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from app.problems import NOT_FOUND, ProblemError
+from app.job_view import job_path
+from app.problems import NO_VERDICT, NOT_FOUND, ProblemError
 from worker import jobs
 from worker.jobs import FINISHED, Job, JobName
+from worker.problem import FieldError
 from worker.store import Store
 
 
 def find_job(store: Store, job_id: str, kind: JobName) -> Job:
     """The job; raises a 404 problem if there is none of this kind."""
-    # PostgreSQL refuses text with a zero byte.
-    job = None if "\0" in job_id else jobs.get(store, job_id)
-    if job is None or job.kind != kind:
+    job = _job(store, job_id, kind)
+    if job is None:
+        raise ProblemError(NOT_FOUND.problem(_no_such(kind)))
+    return job
+
+
+def named_diagnosis(store: Store, job_id: str, *, field: str) -> Job:
+    """The diagnosis that a request names in `field`; raises a 404 problem that says so if there is
+    none."""
+    job = _job(store, job_id, JobName.DIAGNOSIS)
+    if job is None:
+        message = _no_such(JobName.DIAGNOSIS)
         raise ProblemError(
             NOT_FOUND.problem(
-                f"There is no {kind} with this id. GET /v1/jobs lists the jobs that there are."
+                f"{field}: {message}",
+                errors=[FieldError(field=field, message=message, type="not_found")],
             )
         )
     return job
 
 
-def submitted(job: dict[str, Any]) -> Response:
-    """Of a job that was asked for, as JSON; says where to look for it."""
+def _job(store: Store, job_id: str, kind: JobName) -> Job | None:
+    # PostgreSQL refuses text with a zero byte.
+    job = None if "\0" in job_id else jobs.get(store, job_id)
+    return job if job is not None and job.kind == kind else None
+
+
+def _no_such(kind: JobName) -> str:
+    return f"There is no {kind} with this id. GET /v1/jobs lists the jobs that there are."
+
+
+def no_verdict(job: Job) -> ProblemError:
+    """Of a finished diagnosis that has none."""
+    return ProblemError(
+        NO_VERDICT.problem(
+            why_no_verdict(job),
+            state=job.state,
+            cause=job.problem,
+            links={"diagnosis": job_path(job.id)},
+        )
+    )
+
+
+def why_no_verdict(job: Job) -> str:
+    if job.problem:
+        return f"The diagnosis {job.state}: {job.problem.get('detail', job.problem['title'])}"
+    if job.report:
+        return "The diagnosis was asked for without its verdict; submit it with all analyses."
+    return f"The diagnosis was {job.state}."
+
+
+def submitted(job: dict[str, Any], *, reused: bool) -> Response:
+    """Of a job that was asked for, as JSON; says where to look for it.
+
+    Args:
+        reused: whether the job was there before the request; its `links` then say so.
+    """
     headers = {"Location": job["links"]["self"], "ETag": _etag(job)}
+    if reused:
+        job = job | {"links": job["links"] | {"reused": job["links"]["self"]}}
     return JSONResponse(job, _status(job), headers)
 
 

@@ -26,6 +26,9 @@ GATE_FAILED = Kind("gate-failed", HTTPStatus.CONFLICT, "The verdict fails the ga
 NO_REPORT = Kind("no-report", HTTPStatus.FAILED_DEPENDENCY, "There is no report")
 NO_VERDICT = Kind("no-verdict", HTTPStatus.FAILED_DEPENDENCY, "There is no verdict to judge")
 UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis is not finished")
+NOTHING_PRESCRIBED_YET = Kind(
+    "nothing-prescribed-yet", HTTPStatus.CONFLICT, "The diagnosis is not finished"
+)
 NOT_READY = Kind("not-ready", HTTPStatus.SERVICE_UNAVAILABLE, "The service is not ready")
 TOO_LARGE = Kind(
     "body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is above the limit"

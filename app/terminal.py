@@ -4,19 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from admin_core.progress import OnProgress
 from admin_core.progress import Progress as Step
-from admin_core.report import AmplificationSection, Branch, Outcome, Report
+from admin_core.report import AmplificationSection, Branch, Report
 from admin_core.spec import Stack
+from app.verdict_terminal import print_verdict
 
 MOST_ROWS = 12
 """Branches shown of each stack; the JSON report holds them all."""
-
-_COLOURS = {Outcome.STABLE: "green", Outcome.AT_RISK: "yellow", Outcome.UNSTABLE: "red"}
 
 
 @contextmanager
@@ -33,14 +31,10 @@ def progress_bar() -> Iterator[OnProgress]:
 
 
 def print_report(report: Report) -> None:
-    """The verdict with its reasons, the branches, and how the output change grows."""
+    """The verdict, the branches, and how the output change grows."""
     console = Console()
     if report.verdict is not None:
-        outcome = report.verdict.outcome
-        console.print(f"[bold {_COLOURS[outcome]}]{outcome.value.replace('_', ' ')}[/]")
-        for reason in report.verdict.reasons:
-            console.print(f"  {reason.outcome.value:<9} {escape(reason.explanation)}")
-        console.print()
+        print_verdict(console, report.verdict)
     for stack in Stack:
         branches = [branch for branch in report.branches if branch.stack is stack]
         if branches:

@@ -42,6 +42,7 @@ from sqlalchemy import (
 from admin_core.spec import DiagnosisSpec
 from worker import store as tables
 from worker.problem import ATTEMPTS_EXHAUSTED, Problem
+from worker.settings import DeviceKind
 from worker.store import Store, db_now
 
 MAX_ATTEMPTS = 3
@@ -147,6 +148,16 @@ class IdempotencyKeyReusedError(Exception):
     """An idempotency key came a second time, with another body."""
 
 
+class Reuse(StrEnum):
+    """Which earlier jobs may answer a request that asks the same."""
+
+    NONE = "none"
+    UNFINISHED = "unfinished"
+    """One that is still under way."""
+    ANY = "any"
+    """Also one that has succeeded. One that failed or was cancelled never."""
+
+
 # Submitting
 
 
@@ -155,38 +166,27 @@ def submit(
     spec: DiagnosisSpec,
     *,
     idempotency_key: str | None = None,
-    same_spec_once: bool = False,
+    reuse: Reuse = Reuse.NONE,
+    device_kind: DeviceKind = "cpu",
 ) -> tuple[str, bool]:
     """The id of the job for `spec`, and whether this call made it.
 
     Args:
-        idempotency_key: the caller's name for this request; the same key again gives the same job.
-        same_spec_once: take an earlier job of this very spec and version, if one succeeded or is
-            still under way.
+        idempotency_key: the caller's name for this request; the same key again gives the same job,
+            and a new key a new one.
+        reuse: which earlier job of the same spec, version and device will do, where no key is
+            given.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another spec.
     """
     body = spec.model_dump(mode="json")
-    digest = spec_sha256(JobName.DIAGNOSIS, body)
-    columns = tables.jobs.c
+    digest = spec_sha256(JobName.DIAGNOSIS, body, device_kind)
     with store.writing() as connection:
-        known = known_by_key(connection, idempotency_key, digest)
+        hold_question(connection, digest)
+        known = earlier_job(connection, idempotency_key, JobName.DIAGNOSIS, body, digest, reuse)
         if known is not None:
             return known, False
-        if same_spec_once:
-            earlier = connection.execute(
-                select(columns.id)
-                .where(
-                    columns.spec_sha256 == digest,
-                    columns.state.in_((*UNFINISHED, State.SUCCEEDED)),
-                    columns.cancel_requested.is_(False),
-                )
-                .order_by(columns.id.desc())
-                .limit(1)
-            ).scalar()
-            if earlier is not None:
-                return str(earlier), False
         job_id = new_id()
         connection.execute(
             insert(tables.jobs).values(
@@ -202,30 +202,71 @@ def submit(
     return job_id, True
 
 
-def known_by_key(connection: Connection, idempotency_key: str | None, digest: str) -> str | None:
-    """The job that this key stands for, if there is one.
+def spec_sha256(kind: JobName, body: dict[str, Any], device_kind: DeviceKind) -> str:
+    """What tells one question from another; `body` has every default written out."""
+    # A later version or another kind of device may answer the same spec otherwise.
+    canonical = json.dumps([version("trimtab"), device_kind, kind, body], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def hold_question(connection: Connection, digest: str) -> None:
+    """Keep others from asking the same until the transaction ends, so that two who come together
+    share one job."""
+    # SQLite has one writer anyway.
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(int(digest[:15], 16))))
+
+
+def earlier_job(
+    connection: Connection,
+    idempotency_key: str | None,
+    kind: JobName,
+    body: dict[str, Any],
+    digest: str,
+    reuse: Reuse,
+) -> str | None:
+    """The job that answers a request already, if there is one: that of its key, or without a key
+    the one that `reuse` allows.
 
     Raises:
-        IdempotencyKeyReusedError: it is one of another spec.
+        IdempotencyKeyReusedError: the key stands for another request.
     """
-    if idempotency_key is None:
-        return None
+    if idempotency_key is not None:
+        return _known_by_key(connection, idempotency_key, kind, body)
+    columns = tables.jobs.c
+    succeeded = columns.state == State.SUCCEEDED
+    states = {
+        Reuse.NONE: (),
+        Reuse.UNFINISHED: UNFINISHED,
+        Reuse.ANY: (*UNFINISHED, State.SUCCEEDED),
+    }
+    return connection.execute(
+        select(columns.id)
+        .where(
+            columns.spec_sha256 == digest,
+            columns.state.in_(states[reuse]),
+            columns.cancel_requested.is_(False),
+        )
+        # One that can answer at once, before one that has only begun.
+        .order_by(case((succeeded, 0), else_=1), columns.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def _known_by_key(
+    connection: Connection, idempotency_key: str, kind: JobName, body: dict[str, Any]
+) -> str | None:
     columns = tables.jobs.c
     known = connection.execute(
-        select(columns.id, columns.spec_sha256).where(columns.idempotency_key == idempotency_key)
+        select(columns.id, columns.kind, columns.spec).where(
+            columns.idempotency_key == idempotency_key
+        )
     ).one_or_none()
     if known is None:
         return None
-    if known.spec_sha256 != digest:
+    if (known.kind, known.spec) != (kind, body):
         raise IdempotencyKeyReusedError(idempotency_key)
     return str(known.id)
-
-
-def spec_sha256(kind: JobName, body: dict[str, Any]) -> str:
-    """What tells one request from another."""
-    # A later version may answer the same spec otherwise, so that it is another question.
-    canonical = json.dumps([version("trimtab"), kind, body], sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def new_id() -> str:
@@ -542,13 +583,18 @@ def _settle(connection: Connection, race_id: str | None) -> None:
 
 def cancel(store: Store, job_id: str) -> None:
     """Cancel a queued job at once, and ask the attempt at a running one to stop. A race is
-    cancelled with its runs."""
+    cancelled with its runs. A finished job stays to be looked at, and answers no other request."""
     columns = tables.jobs.c
     with store.writing() as connection:
         kind = connection.execute(
             select(columns.kind).where(columns.id == job_id).with_for_update()
         ).scalar_one_or_none()
         _cancel_all(connection, columns.id == job_id)
+        connection.execute(
+            update(tables.jobs)
+            .where(columns.id == job_id, columns.state == State.SUCCEEDED)
+            .values(cancel_requested=True)
+        )
         if kind == JobName.RACE:
             _cancel_all(connection, columns.parent_id == job_id)
             _settle(connection, job_id)

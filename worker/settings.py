@@ -4,7 +4,7 @@ import os
 import shutil
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +13,8 @@ from admin_core.race_size import RaceLimits
 from admin_core.size import Limits
 
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda:\d+)$")]
+DeviceKind = Literal["cpu", "cuda"]
+"""What numbers depend on, whichever of its devices a machine takes."""
 
 
 FLOPS_PER_CORE = 2e11
@@ -82,12 +84,16 @@ class Settings(BaseSettings):
         return Limits(max_parameters=self.max_parameters, max_tokens=self.max_tokens)
 
     @property
+    def device_kind(self) -> DeviceKind:
+        """Of `device`, as far as can be told without torch, which takes seconds to load."""
+        no_gpu = self.device == "auto" and shutil.which("nvidia-smi") is None
+        return "cpu" if self.device == "cpu" or no_gpu else "cuda"
+
+    @property
     def race_limits(self) -> RaceLimits:
         flops = self.flops_per_second
         if flops is None:
-            # Torch would know for certain, but takes seconds to load.
-            no_gpu = self.device == "auto" and shutil.which("nvidia-smi") is None
-            on_cpu = self.device == "cpu" or no_gpu
+            on_cpu = self.device_kind == "cpu"
             flops = FLOPS_PER_CORE * (os.cpu_count() or 1) if on_cpu else FLOPS_PER_GPU
         return RaceLimits(
             job=self.limits,

@@ -99,7 +99,7 @@ class TestRace:
 def test_help_lists_the_commands(home: Path) -> None:
     run = trimtab("--help", home=home)
     assert run.returncode == 0
-    assert all(command in run.stdout for command in ("serve", "diagnose", "race", "gate"))
+    assert all(command in run.stdout for command in ("serve", "diagnose", "race", "gate", "verify"))
 
 
 def test_an_unknown_command_is_wrong_use(home: Path) -> None:

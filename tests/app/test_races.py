@@ -43,7 +43,7 @@ LONG: dict[str, Any] = TINY | {
 
 
 def submit(service: Service, body: dict[str, Any], wait: float = 0) -> dict[str, Any]:
-    answer = service.http.post("/v1/races", params={"wait": wait}, json=body)
+    answer = service.http.post("/v1/races", params={"wait": wait, "fresh": True}, json=body)
     assert answer.status_code in (200, 202), answer.text
     job: dict[str, Any] = answer.json()
     return job
