@@ -118,7 +118,7 @@ class TestCommand:
     """trimtab verify."""
 
     def verify(self, *words: str, url: str) -> subprocess.CompletedProcess[str]:
-        command = [TRIMTAB, "verify", *words, "--url", url]
+        command = [str(TRIMTAB), "verify", *words, "--url", url]
         return subprocess.run(command, capture_output=True, text=True)
 
     def test_prints_the_race_and_what_came_of_the_predictions(

@@ -86,7 +86,7 @@ class TestADiagnosis:
         body = new(SMALL | {"training": training})
         failed = post(service, "/v1/diagnoses", body, wait=60).json()
         assert failed["state"] == "failed"
-        assert post(service, "/v1/diagnoses", body, wait=60).json()["id"] != failed["id"]
+        assert post(service, "/v1/diagnoses", body).json()["id"] != failed["id"]
 
     def test_of_a_new_idempotency_key_is_a_new_one(self, service: Service) -> None:
         body = new(SMALL)
@@ -102,12 +102,14 @@ class TestADiagnosis:
         first = post(service, "/v1/diagnoses", body, wait=60).json()
         gate = service.http.post("/v1/gate", params={"wait": 0}, json=body).json()
         assert gate["links"]["diagnosis"] == first["links"]["self"]
-        fresh = service.http.post("/v1/gate", params={"fresh": True, "wait": 60}, json=body).json()
+        query: dict[str, str | int] = {"fresh": "true", "wait": 60}
+        fresh = service.http.post("/v1/gate", params=query, json=body).json()
         assert fresh["links"]["diagnosis"] != first["links"]["self"]
 
 
 def test_a_fresh_gate_that_is_retried_waits_for_what_it_began(service: Service) -> None:
-    body, query = new(LONG), {"fresh": "true", "wait": 0.2}
+    body = new(LONG)
+    query: dict[str, str | float] = {"fresh": "true", "wait": 0.2}
     answers = [service.http.post("/v1/gate", params=query, json=body) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [503, 503]
     jobs = {answer.json()["links"]["diagnosis"] for answer in answers}
