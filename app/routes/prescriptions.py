@@ -1,6 +1,9 @@
 """Prescriptions: race one against the model that it is for."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response, status
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from admin_core.errors import LimitExceededError
@@ -13,7 +16,7 @@ from app.body import JsonRoute
 from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
 from app.job_answers import named_diagnosis, no_verdict, submitted
 from app.job_view import RaceView, job_path
-from app.problems import NOTHING_PRESCRIBED_YET, ProblemError, documented
+from app.problems import NO_VERDICT, NOTHING_PRESCRIBED_YET, ProblemError, documented
 from app.routes.races import find_json, submit
 from app.verification import Verification
 from worker.jobs import FINISHED, Job, Reuse
@@ -63,10 +66,20 @@ async def verify_prescription(
 def race_asked_for(request: Verification, settings: Settings, store: Store) -> RaceSpec:
     """The race, within the limits; a problem if there is no such prescription to be raced."""
     job = named_diagnosis(store, request.diagnosis, field="diagnosis")
-    spec, verdict = DiagnosisSpec.model_validate(job.spec), _verdict(job)
+    verdict = _verdict(job)
+    try:
+        spec, judged = DiagnosisSpec.model_validate(job.spec), Verdict.model_validate(verdict)
+    except ValidationError:
+        raise ProblemError(
+            NO_VERDICT.problem(
+                "The diagnosis is another version's, whose spec or verdict this one cannot read; "
+                "submit its spec again.",
+                links={"diagnosis": job_path(job.id)},
+            )
+        ) from None
     race = verification_race(
         spec,
-        verdict,
+        judged,
         prescription=request.prescription,
         seeds=request.seeds,
         steps=request.steps,
@@ -79,7 +92,8 @@ def race_asked_for(request: Verification, settings: Settings, store: Store) -> R
     return race
 
 
-def _verdict(job: Job) -> Verdict:
+def _verdict(job: Job) -> dict[str, Any]:
+    """Of a diagnosis, as it was stored; a problem if there is none, or not yet."""
     if job.state not in FINISHED:
         raise ProblemError(
             NOTHING_PRESCRIBED_YET.problem(
@@ -89,10 +103,10 @@ def _verdict(job: Job) -> Verdict:
                 links={"diagnosis": job_path(job.id)},
             )
         )
-    verdict = job.report and job.report.get("verdict")
+    verdict: dict[str, Any] | None = job.report and job.report.get("verdict")
     if not verdict:
         raise no_verdict(job)
-    return Verdict.model_validate(verdict)
+    return verdict
 
 
 def _in_the_requests_words(error: LimitExceededError, race: RaceSpec) -> Exception:

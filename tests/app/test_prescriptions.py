@@ -74,6 +74,11 @@ class TestVerify:
         answer = verify(service, diagnosis=diagnosed(service, SMALL, None))
         assert answer.status_code == 424
 
+    def test_a_verdict_of_another_version_is_to_be_made_again(self, service: Service) -> None:
+        answer = verify(service, diagnosis=diagnosed(service, SMALL, {"outcome": "stable"}))
+        assert answer.status_code == 424
+        assert "submit its spec again" in answer.json()["detail"]
+
     def test_a_verdict_without_prescriptions_has_nothing_to_verify(self, service: Service) -> None:
         healthy = diagnosed(service, SMALL, verdict("stable", 0.02))
         assert refused(verify(service, diagnosis=healthy)).startswith("prescription: ")
