@@ -5,7 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app.problems import add_problems
-from app.routes import diagnoses, gate, health, jobs, omega, presets, race_events, races
+from app.routes import datasets, diagnoses, gate, health, jobs, omega, presets, race_events, races
 from app.waiting import Waiting
 from worker.queue import Queue
 from worker.settings import Settings
@@ -23,6 +23,6 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
     app.state.queue = queue
     app.state.waiting = Waiting(store)
     add_problems(app)
-    for part in (diagnoses, omega, gate, races, race_events, jobs, presets, health):
+    for part in (diagnoses, omega, gate, races, race_events, datasets, jobs, presets, health):
         app.include_router(part.router)
     return app

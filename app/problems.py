@@ -31,6 +31,11 @@ TOO_LARGE = Kind(
     "body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is above the limit"
 )
 NOT_JSON = Kind("not-json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON")
+UNKNOWN_FORMAT = Kind(
+    "unknown-format", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The file is of no kind that can be read"
+)
+CROSS_ORIGIN = Kind("cross-origin", HTTPStatus.FORBIDDEN, "Another site may not ask this")
+DATASET_IN_USE = Kind("dataset-in-use", HTTPStatus.CONFLICT, "A job reads the data set")
 MALFORMED_JSON = Kind("malformed-json", HTTPStatus.BAD_REQUEST, "The body is not JSON")
 KEY_REUSED = Kind(
     "idempotency-key-reused",

@@ -39,7 +39,8 @@ from sqlalchemy import (
     update,
 )
 
-from admin_core.spec import DiagnosisSpec
+from admin_core.errors import InvalidSpecError
+from admin_core.spec import DataSpec, DiagnosisSpec, UploadData
 from worker import store as tables
 from worker.problem import ATTEMPTS_EXHAUSTED, Problem
 from worker.store import Store, db_now
@@ -174,6 +175,7 @@ def submit(
         known = known_by_key(connection, idempotency_key, digest)
         if known is not None:
             return known, False
+        hold_dataset(connection, spec.data)
         if same_spec_once:
             earlier = connection.execute(
                 select(columns.id)
@@ -219,6 +221,31 @@ def known_by_key(connection: Connection, idempotency_key: str | None, digest: st
     if known.spec_sha256 != digest:
         raise IdempotencyKeyReusedError(idempotency_key)
     return str(known.id)
+
+
+def hold_dataset(connection: Connection, data: DataSpec) -> None:
+    """Keep an uploaded data set from being deleted until the job that reads it is written down.
+
+    Raises:
+        InvalidSpecError: there is no data set of this id.
+    """
+    if not isinstance(data, UploadData):
+        return
+    columns = tables.datasets.c
+    held = connection.execute(
+        select(columns.id).where(columns.id == data.id).with_for_update(read=True)
+    ).one_or_none()
+    if held is None:
+        raise no_such_dataset()
+
+
+def no_such_dataset() -> InvalidSpecError:
+    """Of a spec that names a data set that is not there."""
+    return InvalidSpecError(
+        "data.id",
+        "there is no data set of this id; GET /v1/datasets lists those that there are, and "
+        "POST /v1/datasets makes one",
+    )
 
 
 def spec_sha256(kind: JobName, body: dict[str, Any]) -> str:

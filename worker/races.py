@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select
 
 from admin_core.race_spec import RaceSpec
 from worker import store as tables
-from worker.jobs import JobName, State, known_by_key, new_id, spec_sha256
+from worker.jobs import JobName, State, hold_dataset, known_by_key, new_id, spec_sha256
 from worker.store import Store, db_now
 
 
@@ -61,6 +61,7 @@ def submit(store: Store, spec: RaceSpec, *, idempotency_key: str | None = None) 
         known = known_by_key(connection, idempotency_key, digest)
         if known is not None:
             return Submitted(known, [])
+        hold_dataset(connection, spec.data)
         connection.execute(
             insert(tables.jobs).values(
                 id=race_id,

@@ -19,6 +19,7 @@ from torch import nn
 from admin_core.analysis.omega import apply_omegas
 from admin_core.analysis.profiling import profile
 from admin_core.data.batch import Batch
+from admin_core.data.dataset import Dataset
 from admin_core.device import resolve_device
 from admin_core.models.transformer import Transformer, build_transformer
 from admin_core.progress import OnProgress, Progress, ignore_progress
@@ -74,6 +75,7 @@ def train_arm(
     on_progress: OnProgress = ignore_progress,
     on_point: OnPoint = ignore_point,
     checkpoint: Checkpoint | None = None,
+    dataset: Dataset | None = None,
 ) -> SeedResult:
     """Train the run's model and say what became of it.
 
@@ -84,8 +86,10 @@ def train_arm(
         on_progress: called after every step; may raise `AnalysisCancelledError`.
         on_point: the same, with the step's loss and what was seen.
         checkpoint: where to leave the state now and then, and to go on from where there is one.
+        dataset: what the run's `data` stands for, if that is an upload or of the hub.
 
     Raises:
+        InvalidSpecError: the model or the sequence length does not fit the data set.
         DegenerateBranchError: the Admin arm has a branch that no omega can be chosen for.
         CheckpointError: the file there is not this run's.
         ValueError: no such device.
@@ -93,7 +97,7 @@ def train_arm(
     on = resolve_device(device)
     training = run.training
     state = RunState()
-    batches = RunBatches(run, seed, on)
+    batches = RunBatches(run, seed, on, dataset)
     model = build_transformer(run.model, seed=seed, device=on)
     optimizer = make_optimizer(model, training)
     monitor = Monitor(

@@ -11,6 +11,7 @@ from app.job_answers import cancelled, find_job, shown, submitted
 from app.job_view import JobView, job_json
 from app.problems import documented
 from worker import jobs
+from worker.data import check_data
 from worker.jobs import Job, JobName
 from worker.queue import Queue
 from worker.settings import Settings
@@ -91,6 +92,7 @@ def submit(
 ) -> str:
     """The id of the job for a spec within the limits; a message for it is on its way."""
     check_limits(spec, settings.limits)
+    check_data(spec, store, settings)
     job_id, new = jobs.submit(
         store, spec, idempotency_key=idempotency_key, same_spec_once=same_spec_once
     )
