@@ -138,7 +138,8 @@ def _links(job: JobSummary) -> dict[str, str]:
     if job.kind == JobName.RACE:
         parts = {"events": "events", "curves": "curves.json", "curves_csv": "curves.csv"}
     else:
-        parts = {"gate": "gate", "omega": "omega"}
+        parts = {"gate": "gate", "omega": "omega", "junit": "junit.xml"}
+    parts |= {"report": "report.html", "report_markdown": "report.md", "report_json": "report.json"}
     return {"self": path} | {name: f"{path}/{part}" for name, part in parts.items()}
 
 

@@ -4,8 +4,20 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from app.drawing import Drawing
 from app.problems import add_problems
-from app.routes import datasets, diagnoses, gate, health, jobs, omega, presets, race_events, races
+from app.routes import (
+    datasets,
+    diagnoses,
+    gate,
+    health,
+    jobs,
+    omega,
+    presets,
+    race_events,
+    races,
+    report_files,
+)
 from app.waiting import Waiting
 from worker.queue import Queue
 from worker.settings import Settings
@@ -22,7 +34,19 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
     app.state.store = store
     app.state.queue = queue
     app.state.waiting = Waiting(store)
+    app.state.drawing = Drawing()
     add_problems(app)
-    for part in (diagnoses, omega, gate, races, race_events, datasets, jobs, presets, health):
+    for part in (
+        diagnoses,
+        omega,
+        gate,
+        races,
+        race_events,
+        report_files,
+        datasets,
+        jobs,
+        presets,
+        health,
+    ):
         app.include_router(part.router)
     return app

@@ -24,8 +24,10 @@ MEDIA_TYPE = "application/problem+json"
 NOT_FOUND = Kind("not-found", HTTPStatus.NOT_FOUND, "There is no such thing")
 GATE_FAILED = Kind("gate-failed", HTTPStatus.CONFLICT, "The verdict fails the gate")
 NO_REPORT = Kind("no-report", HTTPStatus.FAILED_DEPENDENCY, "There is no report")
+OLD_REPORT = Kind("old-report", HTTPStatus.FAILED_DEPENDENCY, "The report is of another version")
+CANNOT_DRAW = Kind("cannot-draw", HTTPStatus.INTERNAL_SERVER_ERROR, "The report could not be drawn")
 NO_VERDICT = Kind("no-verdict", HTTPStatus.FAILED_DEPENDENCY, "There is no verdict to judge")
-UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis is not finished")
+UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The job is not finished")
 NOT_READY = Kind("not-ready", HTTPStatus.SERVICE_UNAVAILABLE, "The service is not ready")
 TOO_LARGE = Kind(
     "body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is above the limit"
@@ -62,9 +64,9 @@ def unfinished(job: Job) -> ProblemError:
     """Of a job whose result was asked for too early; tells curl's ``--retry`` when to ask again."""
     return ProblemError(
         UNFINISHED.problem(
-            f"The diagnosis is {job.state}; ask again.",
+            f"The {job.kind} is {job.state}; ask again.",
             state=job.state,
-            links={"diagnosis": job_path(job.id)},
+            links={job.kind: job_path(job.id, job.kind)},
         ),
         {"Retry-After": str(RETRY_AFTER_SECONDS)},
     )

@@ -7,6 +7,7 @@ No torch is loaded here, nor what draws.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from admin_core.spec import Stack
@@ -34,6 +35,15 @@ STACK_COLOURS = {Stack.ENCODER: BLUE, Stack.DECODER: VERMILLION}
 
 MOST_POINTS = 300
 """Of a line."""
+
+
+class FigureFormat(StrEnum):
+    """What a figure can be had as."""
+
+    SVG = "svg"
+    PNG = "png"
+    JSON = "json"
+    """Its Vega-Lite spec."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

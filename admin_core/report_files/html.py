@@ -9,7 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from admin_core.figures.of_report import figures
-from admin_core.figures.rendering import Theme, svg
+from admin_core.figures.rendering import svg
+from admin_core.figures.theme import Theme
 from admin_core.race_report import RaceReport
 from admin_core.report import Report
 from admin_core.report_files import tables

@@ -1,5 +1,5 @@
 from admin_core.figures.figure import SERIES_COLOURS, STACK_COLOURS, evenly, logarithmic, thinned
-from admin_core.figures.rendering import BACKGROUND, Theme
+from admin_core.figures.theme import BACKGROUND, Theme
 
 
 def luminance(colour: str) -> float:

@@ -5,7 +5,8 @@ import pytest
 
 from admin_core.figures.figure import Figure
 from admin_core.figures.of_report import figures
-from admin_core.figures.rendering import FigureFormat, Theme, render, svg
+from admin_core.figures.rendering import png, svg
+from admin_core.figures.theme import Theme, vega_lite
 from tests.admin_core.reports import HOSTILE, deep_diagnosis, diagnosis, raced
 
 ALL = [*figures(diagnosis()), *figures(raced())]
@@ -47,9 +48,9 @@ def test_ids_of_two_figures_do_not_meet_in_one_page() -> None:
     assert "url(#dependency_" in drawn
 
 
-def test_a_png_is_one_and_json_is_the_spec() -> None:
-    assert render(ALL[0], FigureFormat.PNG).startswith(b"\x89PNG\r\n")
-    spec = json.loads(render(ALL[0], FigureFormat.JSON))
+def test_a_png_is_one_and_the_spec_is_vega_lite() -> None:
+    assert png(ALL[0], Theme.PAGE).startswith(b"\x89PNG\r\n")
+    spec = json.loads(json.dumps(vega_lite(ALL[0]), allow_nan=False))
     assert spec["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
     assert spec["description"] == ALL[0].caption
 
