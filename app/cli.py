@@ -1,4 +1,4 @@
-"""The command line: `trimtab serve`, `trimtab diagnose`, `trimtab race`, `trimtab gate`.
+"""The command line: `trimtab serve`, `trimtab diagnose`, `trimtab race`, `trimtab gate`, `trimtab report`.
 
 Exit codes: 0 done or stable, 1 a failing verdict, 2 wrong use or bad input, 3 the service failed.
 Each command imports what it needs when it runs, so that `--help` is quick.
@@ -46,6 +46,15 @@ class FailOn(StrEnum):
 
     AT_RISK = "at_risk"
     UNSTABLE = "unstable"
+
+
+class ReportOption(StrEnum):
+    """What a report can be written as."""
+
+    HTML = "html"
+    MD = "md"
+    JSON = "json"
+    JUNIT = "junit"
 
 
 SpecFile = Annotated[
@@ -184,6 +193,52 @@ def gate(
     _leave(Exit.BAD_INPUT if bad_input else Exit.SERVICE_FAILED, detail)
 
 
+@app.command()
+def report(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|ID|-", help="A report or job as JSON, or the id of a service's job."
+        ),
+    ],
+    file_format: Annotated[
+        ReportOption, typer.Option("--format", help="junit is of diagnoses only.")
+    ] = ReportOption.MD,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Standard output unless given.")
+    ] = None,
+    url: Annotated[str, typer.Option(help="Of the service.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Write a report as a file for people, for a pull request or for a CI system."""
+    from pydantic_core import from_json
+
+    from admin_core.report_files.of_report import NoJUnitError, ReportFormat, report_file
+    from app.client import ServiceError
+    from app.report_source import JOB_ID, NoReportError, fetch_report, parse_report
+
+    wanted = ReportFormat(file_format)
+    try:
+        if JOB_ID.fullmatch(source) and not Path(source).exists():
+            content = fetch_report(url, source, wanted)
+        else:
+            name, text = _read(source)
+            found, about = parse_report(from_json(text), name=name)
+            content = report_file(found, wanted, about).encode()
+    except (NoReportError, NoJUnitError) as error:
+        _leave(Exit.BAD_INPUT, str(error))
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    except ValueError as error:
+        _leave(Exit.BAD_INPUT, f"{source} cannot be read as JSON: {error}.")
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        _leave(Exit.BAD_INPUT, f"{output} cannot be written: {error.strerror}.")
+
+
 def main() -> None:
     try:
         app()
@@ -204,11 +259,7 @@ def _read_spec(file: str, form: "type[Spec]", *, expected: str) -> "Spec":
 
     from app.field_errors import field_errors
 
-    name = "standard input" if file == "-" else file
-    try:
-        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        _leave(Exit.BAD_INPUT, f"{name} cannot be read: {error.strerror}.")
+    name, text = _read(file)
     try:
         body = from_json(text)
     except ValueError as error:
@@ -221,6 +272,15 @@ def _read_spec(file: str, form: "type[Spec]", *, expected: str) -> "Spec":
         if isinstance(body, dict) and "model" not in body:
             lines.append(f"A request was expected: {expected}")
         _leave(Exit.BAD_INPUT, "\n  ".join([f"{name} is no valid request.", *lines]))
+
+
+def _read(file: str) -> tuple[str, bytes]:
+    """How a file is called, and what is in it; leaves the program if it cannot be read."""
+    name = "standard input" if file == "-" else file
+    try:
+        return name, sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        _leave(Exit.BAD_INPUT, f"{name} cannot be read: {error.strerror}.")
 
 
 def _settings() -> "Settings":

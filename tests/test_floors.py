@@ -26,6 +26,11 @@ def test_the_words_of_the_core_load_no_torch() -> None:
     assert loaded_by(statement, {"torch"}) == set()
 
 
+def test_drawing_a_report_loads_no_torch() -> None:
+    statement = "import admin_core.report_files.html, admin_core.report_files.of_report"
+    assert loaded_by(statement, {"torch"}) == set()
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -35,7 +40,7 @@ def test_the_words_of_the_core_load_no_torch() -> None:
     ],
 )
 def test_neither_the_face_nor_the_records_load_torch(statement: str) -> None:
-    assert loaded_by(statement, {"torch"}) == set()
+    assert loaded_by(statement, {"torch", "vl_convert"}) == set()
 
 
 def test_the_worker_does_not_know_the_face() -> None:
