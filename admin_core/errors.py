@@ -17,6 +17,7 @@ AdminCoreError
 ├── NoSuchDeviceError          the device that was named is not in this machine
 ├── CheckpointError            a saved run that cannot be gone on with
 └── AnalysisCancelledError     the caller's progress callback asked the work to stop
+    └── AnalysisReleasedError  and will have it gone on with
 """
 
 
@@ -283,3 +284,8 @@ class NoSuchDeviceError(AdminCoreError):
 
 class AnalysisCancelledError(AdminCoreError):
     """The caller asked for the work to stop; nothing was left half done."""
+
+
+class AnalysisReleasedError(AnalysisCancelledError):
+    """The caller asked for the work to stop now, and will go on with it later: what can be kept
+    should be kept."""
