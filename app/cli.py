@@ -1,4 +1,4 @@
-"""The command line: `trimtab serve`, `trimtab diagnose`, `trimtab race`, `trimtab gate`, `trimtab report`.
+"""The command line: `trimtab serve`, `diagnose`, `race`, `gate`, `report` and `datasets`.
 
 Exit codes: 0 done or stable, 1 a failing verdict, 2 wrong use or bad input, 3 the service failed.
 Each command imports what it needs when it runs, so that `--help` is quick.
@@ -34,6 +34,10 @@ app = typer.Typer(
 )
 
 
+datasets = typer.Typer(help="Data sets of a running service.", no_args_is_help=True)
+app.add_typer(datasets, name="datasets")
+
+
 class Exit(IntEnum):
     OK = 0
     FAILING_VERDICT = 1
@@ -46,6 +50,17 @@ class FailOn(StrEnum):
 
     AT_RISK = "at_risk"
     UNSTABLE = "unstable"
+
+
+class TokenizerOption(StrEnum):
+    """How text becomes tokens."""
+
+    BYTES = "bytes"
+    BPE = "bpe"
+
+
+Url = Annotated[str, typer.Option(help="Of the service.")]
+LOCAL_SERVICE = "http://127.0.0.1:8000"
 
 
 class ReportOption(StrEnum):
@@ -102,6 +117,7 @@ def diagnose(
     from admin_core.report import Outcome
     from admin_core.size import check_limits
     from app.terminal import print_report, progress_bar
+    from worker.data import open_data
     from worker.openmp import wait_without_spinning
 
     wait_without_spinning()
@@ -111,7 +127,11 @@ def diagnose(
             from admin_core.diagnosis import diagnose_spec
 
             report = diagnose_spec(
-                spec, device=settings.device, on_progress=on_progress, weights=weights
+                spec,
+                device=settings.device,
+                on_progress=on_progress,
+                weights=weights,
+                dataset=open_data(spec.data, settings, on_progress=on_progress),
             )
     except (InvalidSpecError, WeightsError) as error:
         _leave(Exit.BAD_INPUT, str(error))
@@ -139,6 +159,7 @@ def race(
     from admin_core.errors import AdminCoreError, InvalidSpecError
     from admin_core.race_size import check_race_limits
     from app.race_terminal import print_race, race_display
+    from worker.data import open_data
     from worker.openmp import wait_without_spinning
 
     wait_without_spinning()
@@ -148,7 +169,11 @@ def race(
             from admin_core.race import race as run_race
 
             report = run_race(
-                spec, device=settings.device, on_progress=on_progress, on_point=on_point
+                spec,
+                device=settings.device,
+                on_progress=on_progress,
+                on_point=on_point,
+                dataset=open_data(spec.data, settings, on_progress=on_progress),
             )
     except InvalidSpecError as error:
         _leave(Exit.BAD_INPUT, str(error))
@@ -163,7 +188,7 @@ def race(
 @app.command()
 def gate(
     file: SpecFile,
-    url: Annotated[str, typer.Option(help="Of the service.")] = "http://127.0.0.1:8000",
+    url: Url = LOCAL_SERVICE,
     fail_on: Annotated[FailOn, typer.Option(help="The mildest outcome that fails.")] = (
         FailOn.UNSTABLE
     ),
@@ -189,8 +214,7 @@ def gate(
     if status == 409:
         typer.echo(f"{answer['outcome']}: fails. {detail}")
         sys.exit(Exit.FAILING_VERDICT)
-    bad_input = status in (400, 413, 415, 422)
-    _leave(Exit.BAD_INPUT if bad_input else Exit.SERVICE_FAILED, detail)
+    _leave(_exit_of(status), detail)
 
 
 @app.command()
@@ -207,7 +231,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Standard output unless given.")
     ] = None,
-    url: Annotated[str, typer.Option(help="Of the service.")] = "http://127.0.0.1:8000",
+    url: Url = LOCAL_SERVICE,
 ) -> None:
     """Write a report as a file for people, for a pull request or for a CI system."""
     from pydantic_core import from_json
@@ -237,6 +261,80 @@ def report(
         output.write_bytes(content)
     except OSError as error:
         _leave(Exit.BAD_INPUT, f"{output} cannot be written: {error.strerror}.")
+
+
+@datasets.command("upload")
+def upload_dataset(
+    file: Annotated[
+        Path, typer.Argument(help="Lines (.txt), two columns (.tsv) or JSON lines (.jsonl).")
+    ],
+    tokenizer: Annotated[
+        TokenizerOption, typer.Option(help="bpe is trained on the data set by the first job.")
+    ] = TokenizerOption.BYTES,
+    vocab_size: Annotated[int | None, typer.Option(help="Of bpe; 8,192 unless given.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Of JSON lines: the member to read; twice for source and target."),
+    ] = None,
+    url: Url = LOCAL_SERVICE,
+) -> None:
+    """Upload a file; prints the id that specs name it by."""
+    from app.client import ServiceError
+    from app.dataset_client import MEDIA_TYPES, upload
+
+    if file.suffix.lower() not in MEDIA_TYPES:
+        _leave(Exit.BAD_INPUT, f"{file} should end in one of {', '.join(MEDIA_TYPES)}.")
+    try:
+        status, answer = upload(
+            url, file, tokenizer=tokenizer, vocab_size=vocab_size, columns=column or []
+        )
+    except OSError as error:
+        _leave(Exit.BAD_INPUT, f"{file} cannot be read: {error.strerror}.")
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if status not in (200, 201):
+        _leave(_exit_of(status), str(answer.get("detail", status)))
+    typer.echo(answer["id"])
+
+
+@datasets.command("list")
+def list_datasets(url: Url = LOCAL_SERVICE) -> None:
+    """Print the data sets of the service, newest first."""
+    from app.client import ServiceError
+    from app.dataset_client import each
+
+    try:
+        for found in each(url):
+            facts = found["facts"]
+            words = [
+                found["id"],
+                found["created_at"][:19],
+                f"{facts['lines']} lines",
+                "+".join(facts["columns"]),
+                f"{facts['tokenizer']['name']} {facts['vocab_size']}",
+            ]
+            typer.echo("  ".join(words))
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+
+
+@datasets.command("delete")
+def delete_dataset(
+    dataset_id: Annotated[str, typer.Argument(metavar="ID")], url: Url = LOCAL_SERVICE
+) -> None:
+    """Delete a data set that no unfinished job reads."""
+    from app.client import ServiceError
+    from app.dataset_client import delete
+
+    try:
+        status, answer = delete(url, dataset_id)
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if status != 204:
+        _leave(
+            Exit.BAD_INPUT if status in (404, 409) else _exit_of(status),
+            str(answer.get("detail", status)),
+        )
 
 
 def main() -> None:
@@ -296,6 +394,11 @@ def _settings() -> "Settings":
             for entry in error.errors()
         ]
         _leave(Exit.BAD_INPUT, "\n  ".join(["The settings are wrong.", *lines]))
+
+
+def _exit_of(status: int) -> Exit:
+    """Of a request that a service refused."""
+    return Exit.BAD_INPUT if status in (400, 413, 415, 422) else Exit.SERVICE_FAILED
 
 
 def _leave(code: Exit, message: str) -> NoReturn:

@@ -32,7 +32,7 @@ def ask_gate(
                 query: dict[str, str | float] = {"fail_on": fail_on, "wait": wait}
                 response = client.post("/v1/gate", params=query, json=body)
                 if response.status_code != 503 or left == 0:
-                    return response.status_code, _object(response)
+                    return response.status_code, answer_of(response)
                 time.sleep(min(left, float(response.headers.get("Retry-After", "1"))))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceError(
@@ -41,7 +41,8 @@ def ask_gate(
         ) from None
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
+def answer_of(response: httpx.Response) -> dict[str, Any]:
+    """The body as a JSON object; raises a `ServiceError` if it is none."""
     try:
         answer = response.json()
     except ValueError:

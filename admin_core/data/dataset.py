@@ -13,9 +13,8 @@ The records to train on come first, then those that are held out, so that each p
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,8 @@ TOKENS = "tokens"
 END = ord("\n")
 """Follows each record of running text."""
 
-RECORDS_AT_ONCE = 1_000
+BYTES_AT_ONCE = 2**20
+"""Of text that is made into tokens, which take a hundred times as much memory for a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,14 +141,13 @@ def _write_tokens(folder: Path, unfinished: Path, on_progress: OnProgress) -> No
     ends = [[0] for _ in facts.columns]
     training_tokens = 0
     for held_out in (False, True):
-        records = _read(folder, facts, held_out=held_out)
-        while some := list(islice(records, RECORDS_AT_ONCE)):
+        for some in _some_at_once(_read(folder, facts, held_out=held_out)):
             for number, texts_of_column in enumerate(zip(*some, strict=True)):
                 encoded = _encoded(tokenizer, texts_of_column, ended=not facts.parallel)
                 with (unfinished / f"{number}.tokens").open("ab") as file:
                     file.write(np.concatenate(encoded).tobytes())
                 ends[number] += (ends[number][-1] + np.cumsum([len(e) for e in encoded])).tolist()
-            on_progress(Progress("tokens", len(ends[0]) / (facts.lines + 1)))
+            on_progress(Progress("tokens", 0.0))
         if not held_out:
             training_tokens = sum(each[-1] for each in ends)
     for number, each in enumerate(ends):
@@ -170,6 +169,20 @@ def _read(folder: Path, facts: DatasetFacts, *, held_out: bool) -> Iterator[Reco
         for number, record in enumerate(read_records(file, facts.format, facts.columns)):
             if is_held_out(number) == held_out:
                 yield record
+
+
+def _some_at_once(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """All records, in lists of about `BYTES_AT_ONCE`."""
+    some: list[Record] = []
+    size = 0
+    for record in records:
+        some.append(record)
+        size += sum(map(len, record))
+        if size >= BYTES_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _encoded(

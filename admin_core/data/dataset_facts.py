@@ -1,7 +1,7 @@
 """What is known of a data set before it is read as tokens. No torch is loaded here."""
 
 import hashlib
-from typing import BinaryIO
+from io import BufferedIOBase
 
 from admin_core.data.records import RecordFormat, is_held_out, read_records
 from admin_core.errors import DatasetFileError
@@ -53,7 +53,7 @@ class DatasetFacts(Part):
 
 
 def measure(
-    file: BinaryIO,
+    file: BufferedIOBase,
     record_format: RecordFormat,
     columns: tuple[str, ...],
     tokenizer: Tokenizer,

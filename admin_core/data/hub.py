@@ -143,6 +143,23 @@ def _rows(data: HubData, root: Path | None, allow_hub: bool) -> Iterator[Mapping
         paths, base = _listed(data)
     files = files_of_split(paths, data)
 
+    return _read(data, files, base)
+
+
+def _read(data: HubData, files: list[str], base: str) -> Iterator[Mapping[str, Any]]:
+    rows = _stream(data, files, base)
+    while True:
+        try:
+            row = next(rows, None)
+        except Exception as error:
+            # Each kind of file, and the network, has errors of its own.
+            raise HubError(data.name, f"its rows ended with {type(error).__name__}") from error
+        if row is None:
+            return
+        yield row
+
+
+def _stream(data: HubData, files: list[str], base: str) -> Iterator[Mapping[str, Any]]:
     import datasets
 
     stream = datasets.load_dataset(
@@ -153,19 +170,9 @@ def _rows(data: HubData, root: Path | None, allow_hub: bool) -> Iterator[Mapping
         streaming=True,
         token=False,
     )
-    return _guarded(data, iter(stream))
-
-
-def _guarded(data: HubData, rows: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    while True:
-        try:
-            row = next(rows, None)
-        except Exception as error:
-            # Each kind of file, and the network, has errors of its own.
-            raise HubError(data.name, f"its rows ended with {type(error).__name__}") from error
-        if row is None:
-            return
-        yield row
+    # Parquet may declare columns as pictures or sound, whose rows name files and addresses that
+    # decoding would open. Other files declare nothing.
+    yield from stream if stream.features is None else stream.decode(False)
 
 
 def _listed(data: HubData) -> tuple[list[str], str]:
@@ -209,7 +216,7 @@ def _write(
     with (folder / CONTENT).open("w+b") as file:
         for number, row in enumerate(rows):
             if number % ROWS_AT_ONCE == 0:
-                on_progress(Progress("data set", min(1.0, size / max_bytes)))
+                on_progress(Progress("data set", 0.0))
             texts = [_text(row, column) for column in data.columns]
             records = [(line,) for line in texts[0].splitlines()] if len(texts) == 1 else [texts]
             for record in records:

@@ -10,7 +10,7 @@ A record is what one line gives: one text, or a source and its target.
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import BinaryIO
+from io import BufferedIOBase
 
 from pydantic_core import from_json
 
@@ -42,7 +42,7 @@ def is_held_out(number: int) -> bool:
 
 
 def columns_of(
-    file: BinaryIO, record_format: RecordFormat, asked: tuple[str, ...] = ()
+    file: BufferedIOBase, record_format: RecordFormat, asked: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
     """The names of the file's columns, one or two. The file is read again from its beginning.
 
@@ -74,7 +74,7 @@ def columns_of(
 
 
 def read_records(
-    file: BinaryIO, record_format: RecordFormat, columns: tuple[str, ...]
+    file: BufferedIOBase, record_format: RecordFormat, columns: tuple[str, ...]
 ) -> Iterator[Record]:
     """Every record, from the file's beginning.
 
@@ -98,7 +98,7 @@ def read_records(
         yield record
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
+def _lines(file: BufferedIOBase) -> Iterator[tuple[int, str]]:
     number = 0
     while raw := file.readline(MAX_LINE_BYTES + 3):
         number += 1

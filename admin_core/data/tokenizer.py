@@ -5,8 +5,7 @@ masks and sentinels, and a line feed is the token 10.
 """
 
 import json
-from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,11 @@ from tokenizers.trainers import BpeTrainer
 
 from admin_core.spec import BYTES_VOCABULARY
 
-TRAINING_BYTES = 8 * 2**20
-"""Of text that merges are learned from, the first so many."""
+TRAINING_BYTES = 4 * 2**20
+"""Of text that merges are learned from, and the rest of the line they end in."""
+
+LONGEST_STRETCH = 1_000
+"""Characters that merges are learned from at a time."""
 
 Tokens = NDArray[np.uint16]
 
@@ -61,7 +63,7 @@ def train_bpe(texts: Iterable[str], *, vocab_size: int, path: Path) -> BpeTokeni
     trainer = BpeTrainer(
         vocab_size=vocab_size, initial_alphabet=ByteLevel.alphabet(), show_progress=False
     )
-    learner.train_from_iterator(_beginning(texts), trainer)
+    learner.train_from_iterator(_stretches(texts), trainer)
     merges = [tuple(merge) for merge in json.loads(learner.to_str())["model"]["merges"]]
 
     # The library numbers the bytes in an order of its own; here each is its own number.
@@ -75,16 +77,16 @@ def train_bpe(texts: Iterable[str], *, vocab_size: int, path: Path) -> BpeTokeni
     return BpeTokenizer(path)
 
 
-def _beginning(texts: Iterable[str]) -> Iterable[str]:
+def _stretches(texts: Iterable[str]) -> Iterator[str]:
+    """The beginning of the texts, in pieces."""
     read = 0
-
-    def wanted(text: str) -> bool:
-        nonlocal read
+    for text in texts:
+        # Learning takes a time that is quadratic in the longest stretch without white space.
+        for place in range(0, len(text), LONGEST_STRETCH):
+            yield text[place : place + LONGEST_STRETCH]
         read += len(text.encode())
-        # The first text is read however long it is; lines are bounded.
-        return read <= TRAINING_BYTES or read == len(text.encode())
-
-    return takewhile(wanted, texts)
+        if read >= TRAINING_BYTES:
+            return
 
 
 def _characters_of_bytes() -> list[str]:
