@@ -3,15 +3,20 @@
 import hashlib
 import os
 from email.message import Message
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from admin_core.data.records import RecordFormat
 from app.body import READ_ON
 from app.problems import CROSS_ORIGIN, TOO_LARGE, UNKNOWN_FORMAT, ProblemError
+from worker.problem import Kind
+
+BROKEN_OFF = Kind("broken-off", HTTPStatus.BAD_REQUEST, "The upload broke off")
 
 FORMATS = {
     "text/plain": RecordFormat.TEXT,
@@ -55,18 +60,22 @@ async def save_body(request: Request, path: Path, *, limit: int) -> str:
     """Write the body to a file; returns its SHA-256.
 
     Raises:
-        ProblemError: it is larger than `limit`, counted as it comes, whatever its headers say.
+        ProblemError: it is larger than `limit`, counted as it comes, whatever its headers say; or
+            its sender went away.
     """
     digest = hashlib.sha256()
     received = 0
     with path.open("wb") as file:
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received <= limit:
-                digest.update(chunk)
-                await run_in_threadpool(file.write, chunk)
-            elif received > READ_ON * limit:
-                break
+        try:
+            async for chunk in request.stream():
+                received += len(chunk)
+                if received <= limit:
+                    digest.update(chunk)
+                    await run_in_threadpool(file.write, chunk)
+                elif received > READ_ON * limit:
+                    break
+        except ClientDisconnect:
+            raise ProblemError(BROKEN_OFF.problem("Send the file again.")) from None
         await run_in_threadpool(os.fsync, file)
     if received > limit:
         raise ProblemError(

@@ -63,7 +63,9 @@ def fetch(
     Raises:
         InvalidSpecError: there is no such data set, split or column, or it may not be fetched.
     """
-    folder = folders / f"hub-{hashlib.sha256(data.model_dump_json().encode()).hexdigest()[:32]}"
+    # How sequences are made of the text decides nothing here.
+    wanted = data.model_dump_json(exclude={"lengths", "objective"})
+    folder = folders / f"hub-{hashlib.sha256(wanted.encode()).hexdigest()[:32]}"
     if folder.is_dir():
         return folder
     rows = _rows(data, root, allow_hub)

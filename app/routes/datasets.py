@@ -57,7 +57,7 @@ _A_FILE: dict[str, Any] = {
     responses={
         200: {"model": DatasetView, "description": "The same data set was there already."},
         201: {"description": "Made; `Location` says where to look."},
-        **documented(403, 413, 415, 422, 500),
+        **documented(400, 403, 413, 415, 422, 500),
     },
     openapi_extra=_A_FILE,
 )

@@ -136,6 +136,9 @@ class TestUpload:
             connection.sendall(f"{head}Content-Length: 1000\r\n\r\nhalf a line".encode())
             until(lambda: state(service) != before)
         until(lambda: state(service) == before)
+        log = (service.home / "logs/serve.log").read_text().splitlines()
+        failed = [entry for entry in map(json.loads, log) if entry["event"] == "request failed"]
+        assert "/v1/datasets" not in [entry["path"] for entry in failed]
 
 
 class TestADataSet:
