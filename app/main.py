@@ -17,6 +17,7 @@ from app.routes import (
     race_events,
     races,
     report_files,
+    runs,
 )
 from app.waiting import Waiting
 from worker.queue import Queue
@@ -43,6 +44,7 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
         races,
         race_events,
         report_files,
+        runs,
         datasets,
         jobs,
         presets,

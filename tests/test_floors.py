@@ -40,7 +40,7 @@ def test_drawing_a_report_loads_no_torch() -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import app.cli, app.main, app.serve, app.client",
+        "import app.cli, app.main, app.serve, app.client, app.push",
         "import worker.jobs, worker.settings, worker.store, worker.queue, worker.dispatcher",
         "import worker.tasks",
     ],

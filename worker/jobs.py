@@ -57,6 +57,8 @@ class JobName(StrEnum):
     """To conclude it; the work is in its runs."""
     RACE_RUN = "race_run"
     """One arm of a race with one seed."""
+    RUN = "run"
+    """A training loop of the caller's own, which tells where it is; there is no task."""
 
 
 class State(StrEnum):
@@ -608,7 +610,10 @@ def drain(store: Store, worker: str) -> None:
 
 def reap(store: Store) -> list[str]:
     """Take the jobs back whose lease ran out; returns their ids."""
-    return _lose(store, tables.jobs.c.lease_until < db_now(), "it stopped giving signs of life")
+    columns = tables.jobs.c
+    # A loop of the caller's own is nobody else's to go on with.
+    lost = (columns.kind != JobName.RUN) & (columns.lease_until < db_now())
+    return _lose(store, lost, "it stopped giving signs of life")
 
 
 def lose_job(store: Store, job_id: str, *, worker: str, why: str) -> list[str]:

@@ -98,6 +98,8 @@ ATTEMPTS_EXHAUSTED = Kind(
     "attempts-exhausted", HTTPStatus.INTERNAL_SERVER_ERROR, "Every attempt was lost"
 )
 TIME_LIMIT = Kind("time-limit", HTTPStatus.INTERNAL_SERVER_ERROR, "The job took too long")
+RUN_ABANDONED = Kind("run-abandoned", HTTPStatus.REQUEST_TIMEOUT, "The run fell silent")
+RUN_FAILED = Kind("run-failed", HTTPStatus.FAILED_DEPENDENCY, "The run ended with an error")
 UNEXPECTED = Kind("unexpected", HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in here")
 
 KIND_OF_ERROR: dict[type[AdminCoreError], Kind] = {

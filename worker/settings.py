@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     """Arms times seeds of one race."""
     max_race_steps: Annotated[int, Field(gt=0)] = 1_000_000
     """Training steps of all runs of one race together."""
+    max_run_points: Annotated[int, Field(gt=0)] = 200_000
+    """Points that a training loop of a caller's own may tell."""
+    run_silence_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """After this time without a sign of life, such a loop counts as abandoned."""
     flops_per_second: Annotated[float, Field(gt=0)] | None = None
     """What the machine does at its very best; a race whose budget cannot suffice even so is
     refused. By the device unless given."""
