@@ -76,6 +76,7 @@ async def save_body(request: Request, path: Path, *, limit: int) -> str:
                     break
         except ClientDisconnect:
             raise ProblemError(BROKEN_OFF.problem("Send the file again.")) from None
+        file.flush()
         await run_in_threadpool(os.fsync, file)
     if received > limit:
         raise ProblemError(

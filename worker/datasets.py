@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import and_, delete, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from admin_core.data.dataset_facts import FACTS, DatasetFacts
+from admin_core.data.dataset_facts import BEING_MADE, FACTS, DatasetFacts
 from admin_core.data.hub import FETCHING
 from worker import store as tables
 from worker.jobs import UNFINISHED, JobName
@@ -150,9 +150,13 @@ def remove_left_over(store: Store, settings: Settings) -> None:
     with store.reading() as connection:
         known = set(connection.execute(select(tables.datasets.c.id)).scalars())
     for name, folder in folders.items():
-        # A worker on another machine may be fetching just now, but for no day.
-        fetching = name.startswith(FETCHING) and folder.stat().st_mtime > time.time() - 86_400
-        if fetching:
-            continue
-        if name.startswith((INCOMING, FETCHING)) or (name.startswith("ds-") and name not in known):
+        if name.startswith(INCOMING) or (name.startswith("ds-") and name not in known):
+            shutil.rmtree(folder, ignore_errors=True)
+    unfinished = [
+        *settings.datasets.glob(f"{FETCHING}*"),
+        *settings.datasets.glob(f"*/{BEING_MADE}*"),
+    ]
+    for folder in unfinished:
+        # A worker on another machine may be at it just now, but for no day.
+        if folder.stat().st_mtime < time.time() - 86_400:
             shutil.rmtree(folder, ignore_errors=True)

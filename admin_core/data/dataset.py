@@ -23,14 +23,12 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from admin_core.data.dataset_facts import CONTENT, FACTS, DatasetFacts
+from admin_core.data.dataset_facts import BEING_MADE, CONTENT, FACTS, TOKENS, DatasetFacts
 from admin_core.data.records import Record, is_held_out, read_records
 from admin_core.data.text import Split
 from admin_core.data.tokenizer import BpeTokenizer, BytesTokenizer, Tokens, train_bpe
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.spec import TokenizerName
-
-TOKENS = "tokens"
 
 END = ord("\n")
 """Follows each record of running text."""
@@ -116,7 +114,7 @@ def open_dataset(folder: Path, *, on_progress: OnProgress = ignore_progress) -> 
 
 def _tokenize(folder: Path, tokens: Path, on_progress: OnProgress) -> None:
     """Make `tokens` in one go, so that no half of it is ever seen."""
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{TOKENS}-", dir=folder))
+    unfinished = Path(tempfile.mkdtemp(prefix=BEING_MADE, dir=folder))
     try:
         _write_tokens(folder, unfinished, on_progress)
         try:

@@ -13,6 +13,12 @@ CONTENT = "content"
 FACTS = "facts.json"
 """The file with the `DatasetFacts`, beside it."""
 
+TOKENS = "tokens"
+"""The folder of what a job makes of them, in the same place."""
+
+BEING_MADE = f"{TOKENS}-"
+"""Begins the name of that folder while it is being made."""
+
 
 class DatasetFacts(Part):
     """What a data set is, and how much it holds."""

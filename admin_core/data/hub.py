@@ -25,6 +25,7 @@ from admin_core.data.records import (
     PARALLEL_COLUMNS,
     TEXT_COLUMN,
     RecordFormat,
+    member,
 )
 from admin_core.errors import DatasetFileError, HubError, InvalidSpecError
 from admin_core.progress import OnProgress, Progress, ignore_progress
@@ -164,6 +165,8 @@ def _read(data: HubData, files: list[str], base: str) -> Iterator[Mapping[str, A
 def _stream(data: HubData, files: list[str], base: str) -> Iterator[Mapping[str, Any]]:
     import datasets
 
+    # The library would tell its makers of every reader that it starts, local files or not.
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     stream = datasets.load_dataset(
         BUILDER_OF[PurePosixPath(files[0]).suffix],
         data_files={data.split: [f"{base}/{file}" for file in files]},
@@ -244,14 +247,13 @@ def _write(
 
 
 def _text(row: Mapping[str, Any], column: str) -> str:
-    found: Any = row
-    for name in [column] if column in row else column.split("."):
-        if not isinstance(found, Mapping) or name not in found:
-            raise InvalidSpecError(
-                "data.columns",
-                f"the data set has no column {column}; it has {', '.join(sorted(row))[:500]}",
-            )
-        found = found[name]
+    try:
+        found = member(row, column)
+    except KeyError:
+        raise InvalidSpecError(
+            "data.columns",
+            f"the data set has no column {column}; it has {', '.join(sorted(row))[:500]}",
+        ) from None
     if found is not None and not isinstance(found, str):
         raise InvalidSpecError("data.columns", f"the column {column} holds no text")
     return found or ""

@@ -92,7 +92,7 @@ def read_records(
             record = _cells(number, line)
         else:
             row = _object(number, line)
-            record = tuple(_member(number, row, column) for column in columns)
+            record = tuple(_text(number, row, column) for column in columns)
         for column, text in zip(columns, record, strict=True):
             _check_text(number, column, text)
         yield record
@@ -145,13 +145,26 @@ def _object(number: int, line: str) -> Mapping[str, object]:
     return row
 
 
-def _member(number: int, row: Mapping[str, object], column: str) -> str:
+def member(row: Mapping[str, object], column: str) -> object:
+    """What a row holds under a name, in which dots lead into members of members.
+
+    Raises:
+        KeyError: nothing.
+    """
     found: object = row
     # A name may itself hold dots.
     for name in [column] if column in row else column.split("."):
-        if not isinstance(found, Mapping) or name not in found:
-            raise DatasetFileError(number, f"has no member {column}")
+        if not isinstance(found, Mapping):
+            raise KeyError(column)
         found = found[name]
+    return found
+
+
+def _text(number: int, row: Mapping[str, object], column: str) -> str:
+    try:
+        found = member(row, column)
+    except KeyError:
+        raise DatasetFileError(number, f"has no member {column}") from None
     if not isinstance(found, str):
         raise DatasetFileError(number, f"has a member {column} that is no string")
     return found

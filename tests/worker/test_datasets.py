@@ -146,10 +146,15 @@ class TestWhatACrashLeft:
         unknown = "ds-" + "0" * 32
         for name in ("incoming-x", unknown, "fetching-old", "fetching-new", "hub-x"):
             (settings.datasets / name).mkdir()
-        os.utime(settings.datasets / "fetching-old", (0, 0))
+        for name in ("tokens", "tokens-old", "tokens-new"):
+            (settings.datasets / made.id / name).mkdir()
+        for name in ("fetching-old", f"{made.id}/tokens-old"):
+            os.utime(settings.datasets / name, (0, 0))
         datasets.remove_left_over(store, settings)
         left = {folder.name for folder in settings.datasets.iterdir()}
         assert left == {made.id, "fetching-new", "hub-x"}
+        left = {file.name for file in (settings.datasets / made.id).iterdir()}
+        assert left == {"content", "facts.json", "tokens", "tokens-new"}
 
     def test_does_not_hinder_the_same_upload(self, store: Store, settings: Settings) -> None:
         made, _ = add(store, settings)

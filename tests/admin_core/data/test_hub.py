@@ -109,6 +109,13 @@ class TestFetch:
         with pytest.raises(InvalidSpecError, match="holds no text"):
             fetched(root, spec(columns=["picture"]))
 
+    def test_of_a_folder_asks_nobody(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[None] = []
+        monkeypatch.setattr("datasets.load.get_session", lambda: asked.append(None))
+        save(root, {"text": LINES})
+        fetched(root, spec())
+        assert asked == []
+
     def test_stops_at_the_limit(self, root: Path) -> None:
         save(root, {"text": LINES})
         folder = fetched(root, spec(), max_bytes=500)
