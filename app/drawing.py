@@ -42,10 +42,12 @@ class Drawing:
             DrawingError: it could not be drawn.
         """
         key = (job.id, "html")
-        async with self._one_at_a_time:
-            if key not in self._drawn:
-                self._remember(key, await _draw(job, "html", "--title", title))
-            return self._recall(key)
+        if key not in self._drawn:
+            async with self._one_at_a_time:
+                # Who waited here may have waited for just this.
+                if key not in self._drawn:
+                    self._remember(key, await _draw(job, "html", "--title", title))
+        return self._recall(key)
 
     async def svg(self, job: Job, name: str, *, theme: str) -> bytes:
         """One figure; those beside it are drawn with it, as most of the time goes into the first.
@@ -54,14 +56,15 @@ class Drawing:
             DrawingError: it could not be drawn.
         """
         key = (job.id, "svg", theme, name)
-        async with self._one_at_a_time:
-            if key not in self._drawn:
-                figures = json.loads(await _draw(job, "svg", "--theme", theme))
-                others = {other: svg for other, svg in figures.items() if other != name}
-                # Last, so that it is the last to be forgotten.
-                for each, drawn in {**others, name: figures[name]}.items():
-                    self._remember((job.id, "svg", theme, each), drawn.encode())
-            return self._recall(key)
+        if key not in self._drawn:
+            async with self._one_at_a_time:
+                if key not in self._drawn:
+                    figures = json.loads(await _draw(job, "svg", "--theme", theme))
+                    others = {other: svg for other, svg in figures.items() if other != name}
+                    # Last, so that it is the last to be forgotten.
+                    for each, drawn in {**others, name: figures[name]}.items():
+                        self._remember((job.id, "svg", theme, each), drawn.encode())
+        return self._recall(key)
 
     async def png(self, job: Job, name: str, *, theme: str) -> bytes:
         """One figure as a picture.
@@ -70,11 +73,12 @@ class Drawing:
             DrawingError: it could not be drawn.
         """
         key = (job.id, "png", theme, name)
-        async with self._one_at_a_time:
-            if key not in self._drawn:
-                arguments = ("--theme", theme, "--figure", name)
-                self._remember(key, await _draw(job, "png", *arguments))
-            return self._recall(key)
+        if key not in self._drawn:
+            async with self._one_at_a_time:
+                if key not in self._drawn:
+                    arguments = ("--theme", theme, "--figure", name)
+                    self._remember(key, await _draw(job, "png", *arguments))
+        return self._recall(key)
 
     def _remember(self, key: tuple[str, ...], drawn: bytes) -> None:
         self._bytes += len(drawn) - len(self._drawn.pop(key, b""))

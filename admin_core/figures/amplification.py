@@ -1,5 +1,6 @@
 """How far the output moves when the parameters move a little, by depth."""
 
+from collections.abc import Callable
 from math import log
 
 from admin_core.figures.figure import (
@@ -17,6 +18,7 @@ from admin_core.report import OutputChange, Report
 from admin_core.spec import Stack
 
 MOST_DEPTHS = 150
+LAWS: dict[str, Callable[[float], float]] = {"O(N)": lambda i: i, "O(log N)": lambda i: 1 + log(i)}
 MEASURED, THEORY = "measured", "theory, C sum beta_ii^2"
 
 
@@ -118,12 +120,18 @@ def _curve(stack: Stack, kind: str, depths: list[int], changes: list[float]) -> 
 
 
 def _guides(rows: Rows, deepest: int) -> tuple[Rows, Rows]:
-    """The two laws from the first measured point on, and where their names go."""
-    start = min((row for row in rows if row["kind"] == MEASURED), key=lambda row: row["i"])
+    """The two laws through the second sub-layer, from which on slopes are fitted, and where their
+    names go."""
+    measured = [row for row in rows if row["kind"] == MEASURED]
+    start = min(measured, key=lambda row: (abs(row["i"] - 2), row["change"]))
     depths = [deepest ** (n / 24) for n in range(25)]
     guides = [
-        {"i": rounded(i), "change": rounded(start["change"] * grown), "law": law}
+        {
+            "i": rounded(i),
+            "change": rounded(start["change"] * law(i) / law(start["i"])),
+            "law": name,
+        }
         for i in depths
-        for law, grown in (("O(N)", i), ("O(log N)", 1 + log(i)))
+        for name, law in LAWS.items()
     ]
-    return guides, guides[-2:]
+    return guides, guides[-len(LAWS) :]
