@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 
@@ -63,6 +65,9 @@ def test_a_hostile_name_is_text() -> None:
 def test_its_own_policy_lets_its_style_through_and_nothing_else() -> None:
     text = html(diagnosis(), About(title="A model"))
     assert content_security_policy() in text.replace("&#39;", "'")
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in content_security_policy()
     assert "unsafe" not in text.partition("<style>")[0]
     assert text.count("<style>") == 1
 
