@@ -59,8 +59,10 @@ def push_to(
         every: steps between two points; steps at which the monitor looks are always told.
 
     Raises:
-        ValidationError: the name is empty or too long, or the steps are none.
+        ValueError: the name is empty or too long, or one of the numbers is below 1.
     """
+    if every < 1:
+        raise ValueError(f"every is {every}, where 1 or more steps between two points are needed.")
     return Push(url, monitor, WatchedRunSpec(name=name, steps=steps), every=every)
 
 
@@ -75,6 +77,7 @@ class Push:
         self._spec = spec
         self._every = every
         self._waiting: deque[StepPoint] = deque(maxlen=QUEUE_POINTS)
+        self._lock = threading.Lock()
         self._end: RunEnd | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._send, name="trimtab-push", daemon=True)
@@ -103,11 +106,10 @@ class Push:
     def _take(self, point: StepPoint) -> None:
         if point.step % self._every and point.watch is None:
             return
-        # The thread may empty it meanwhile, so that a drop too many may be counted; never one
-        # too few.
-        if len(self._waiting) == QUEUE_POINTS:
-            self.dropped += 1
-        self._waiting.append(point)
+        with self._lock:
+            if len(self._waiting) == QUEUE_POINTS:
+                self.dropped += 1
+            self._waiting.append(point)
 
     def _send(self) -> None:
         try:
@@ -150,29 +152,35 @@ class Push:
         return str(begun["links"]["self"])
 
     def _push(self, client: httpx.Client, run: str) -> None:
-        """Tell the points that wait now; those that come meanwhile wait for the next time."""
-        points: list[StepPoint] = []
+        """Tell what waits now, as much as one message holds; the rest waits for the next time."""
+        # The loop waits for the lock, so that nothing slow is done under it.
+        with self._lock:
+            points = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_POINTS))]
         bodies: list[str] = []
         size = 0
-        while self._waiting and len(points) < MOST_POINTS:
-            point = self._waiting.popleft()
+        for point in points:
             body = point.model_dump_json()
             if len(body) > MOST_BYTES:
                 body = point.model_copy(update={"watch": None}).model_dump_json()
-            if size + len(body) > MOST_BYTES:
-                self._waiting.appendleft(point)
-                break
-            points.append(point)
-            bodies.append(body)
             size += len(body)
+            if size > MOST_BYTES:
+                break
+            bodies.append(body)
+        self._put_back(points[len(bodies) :])
         try:
             _post(client, f"{run}/points", f'{{"points":[{",".join(bodies)}]}}')
         except httpx.TransportError:
-            # Twice is fine: the service leaves out the steps that it knows.
-            room = QUEUE_POINTS - len(self._waiting)
-            self.dropped += max(0, len(points) - room)
-            self._waiting.extendleft(reversed(points[max(0, len(points) - room) :]))
+            # Should the service have them after all: it leaves out the steps that it knows.
+            self._put_back(points[: len(bodies)])
             raise
+
+    def _put_back(self, points: list[StepPoint]) -> None:
+        """Before those that came meanwhile; where there is no room, the oldest are dropped."""
+        with self._lock:
+            room = QUEUE_POINTS - len(self._waiting)
+            kept = points[max(0, len(points) - room) :]
+            self.dropped += len(points) - len(kept)
+            self._waiting.extendleft(reversed(kept))
 
 
 def _last_words(kind: type[BaseException], error: BaseException | None) -> str:

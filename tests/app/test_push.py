@@ -208,3 +208,5 @@ def test_a_service_that_comes_back_hears_what_it_missed(
 def test_a_name_that_cannot_be_is_refused_before_the_loop_begins() -> None:
     with pytest.raises(ValueError, match="name"):
         push_to(NOBODY, Loop().monitor, name="")
+    with pytest.raises(ValueError, match="every is 0"):
+        push_to(NOBODY, Loop().monitor, name="x", every=0)
