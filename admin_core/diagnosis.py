@@ -20,7 +20,9 @@ from admin_core.analysis.training_pass import training_pass
 from admin_core.applicability import applicability
 from admin_core.data.batch import Batch
 from admin_core.data.batches import make_batch
-from admin_core.data.text import pydoc_sha256
+from admin_core.data.dataset import Dataset
+from admin_core.data.dataset_fit import check_fit
+from admin_core.data.sha256 import data_sha256
 from admin_core.device import resolve_device
 from admin_core.errors import InvalidSpecError
 from admin_core.models.transformer import build_transformer
@@ -33,7 +35,7 @@ from admin_core.report import (
 )
 from admin_core.residual import residual_branches
 from admin_core.size import num_parameters, num_tokens
-from admin_core.spec import Analysis, DiagnosisSpec, TextData
+from admin_core.spec import Analysis, DiagnosisSpec
 from admin_core.verdict.rules import judge
 
 
@@ -61,6 +63,7 @@ def diagnose_spec(
     device: str = "cpu",
     on_progress: OnProgress = ignore_progress,
     weights: Path | None = None,
+    dataset: Dataset | None = None,
 ) -> Report:
     """Build the spec's model and diagnose it on a batch of its data.
 
@@ -70,15 +73,19 @@ def diagnose_spec(
         on_progress: called as each stage begins; may raise `AnalysisCancelledError`.
         weights: a safetensors file of trained weights in place of fresh ones, for which there are
             no omegas to choose.
+        dataset: what the spec's `data` stands for, if that is an upload or of the hub.
 
     Raises:
         DegenerateBranchError: a branch that no omega can be chosen for.
         NonFiniteError: a pass left the range of float32.
         NoSuchDeviceError: the device is not in this machine.
         WeightsError: the file of weights does not fit the model.
-        InvalidSpecError: several models are to be averaged, but one's weights are given.
+        InvalidSpecError: several models are to be averaged, but one's weights are given; or
+            the model or the sequence length does not fit the data set.
     """
     on = resolve_device(device)
+    if dataset is not None:
+        check_fit(spec, dataset.facts, held_out=False)
     pretrained = weights is not None
     if pretrained and spec.omega.seeds > 1:
         raise InvalidSpecError("omega.seeds", "given weights are one model; leave this field out")
@@ -93,6 +100,7 @@ def diagnose_spec(
             sequence_length=spec.training.sequence_length,
             seed=seed,
             step=step,
+            dataset=dataset,
         ).to(on)
 
     with stages.stage("build"):
@@ -164,7 +172,7 @@ def diagnose_spec(
             device=str(on),
             dtype="float32",
             seed=spec.seed,
-            data_sha256=pydoc_sha256() if isinstance(spec.data, TextData) else None,
+            data_sha256=data_sha256(spec.data, dataset),
             num_parameters=num_parameters(spec.model),
             num_tokens=num_tokens(spec),
             dropout_active=spec.omega.dropout,

@@ -33,13 +33,13 @@ def ask_gate(
     with _service(url) as http:
         asked: dict[str, str | float] = {"fresh": fresh, "wait": patience.turn()}
         response = http.post("/v1/gate", params=query | asked, json=body)
-        answer = _object(response)
+        answer = answer_of(response)
         while response.status_code == 503 and "links" in answer and patience.left():
             patience.rest(response)
             # The diagnosis that was begun, as asking anew might begin another.
             path = f"{answer['links']['diagnosis']}/gate"
             response = http.get(path, params=query | {"wait": patience.turn()})
-            answer = _object(response)
+            answer = answer_of(response)
         return response.status_code, answer
 
 
@@ -56,10 +56,10 @@ def ask_verification(
     with _service(url) as http:
         asked = {"fresh": fresh, "wait": patience.turn()}
         response = http.post("/v1/prescriptions/verify", params=asked, json=_given(body))
-        race = _object(response)
+        race = answer_of(response)
         while response.is_success and race["finished_at"] is None and patience.left():
             response = http.get(race["links"]["self"], params={"wait": patience.turn()})
-            race = _object(response)
+            race = answer_of(response)
         return response.status_code, race
 
 
@@ -97,7 +97,8 @@ def _given(parameters: Parameters) -> dict[str, str | float]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
+def answer_of(response: httpx.Response) -> dict[str, Any]:
+    """The body as a JSON object; raises a `ServiceError` if it is none."""
     try:
         answer = response.json()
     except ValueError:

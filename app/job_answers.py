@@ -6,9 +6,11 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from app.job_view import job_path
-from app.problems import NO_VERDICT, NOT_FOUND, ProblemError
+from app.problems import NO_REPORT, NO_VERDICT, NOT_FOUND, ProblemError, unfinished
+from app.waiting import Waiting
 from worker import jobs
 from worker.jobs import FINISHED, Job, JobName
 from worker.problem import FieldError
@@ -48,6 +50,23 @@ def _no_such(kind: JobName) -> str:
     return f"There is no {kind} with this id. GET /v1/jobs lists the jobs that there are."
 
 
+async def finished_job(
+    store: Store, waiting: Waiting, job_id: str, kind: JobName, wait: float
+) -> Job:
+    """The job with its report; raises a problem if there is none, or none yet after `wait`
+    seconds."""
+    await run_in_threadpool(find_job, store, job_id, kind)
+    await waiting.until_finished(job_id, seconds=wait)
+    job = await run_in_threadpool(find_job, store, job_id, kind)
+    if job.state not in FINISHED:
+        raise unfinished(job)
+    if job.report is None:
+        raise ProblemError(
+            NO_REPORT.problem(f"The {kind} {job.state}, and has no report.", cause=job.problem)
+        )
+    return job
+
+
 def no_verdict(job: Job) -> ProblemError:
     """Of a finished diagnosis that has none."""
     return ProblemError(
@@ -83,10 +102,15 @@ def submitted(job: dict[str, Any], *, reused: bool) -> Response:
 def shown(job: dict[str, Any], request: Request) -> Response:
     """Of a job that was looked for, as JSON; nothing if the caller knows it as it is."""
     tag = _etag(job)
-    known = {item.strip() for item in request.headers.get("if-none-match", "").split(",")}
-    if tag in known or "*" in known:
+    if is_known(tag, request):
         return Response(status_code=304, headers={"ETag": tag})
     return JSONResponse(job, headers={"ETag": tag})
+
+
+def is_known(tag: str, request: Request) -> bool:
+    """Whether the caller has what the `ETag` stands for."""
+    known = {item.strip() for item in request.headers.get("if-none-match", "").split(",")}
+    return tag in known or "*" in known
 
 
 def cancelled(job: dict[str, Any]) -> Response:

@@ -4,8 +4,10 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from app.drawing import Drawing
 from app.problems import add_problems
 from app.routes import (
+    datasets,
     diagnoses,
     gate,
     health,
@@ -15,6 +17,8 @@ from app.routes import (
     presets,
     race_events,
     races,
+    report_files,
+    runs,
 )
 from app.waiting import Waiting
 from worker.queue import Queue
@@ -32,7 +36,21 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
     app.state.store = store
     app.state.queue = queue
     app.state.waiting = Waiting(store)
+    app.state.drawing = Drawing()
     add_problems(app)
-    for part in (diagnoses, omega, gate, races, race_events, prescriptions, jobs, presets, health):
+    for part in (
+        diagnoses,
+        omega,
+        gate,
+        races,
+        race_events,
+        prescriptions,
+        report_files,
+        runs,
+        datasets,
+        jobs,
+        presets,
+        health,
+    ):
         app.include_router(part.router)
     return app

@@ -36,12 +36,14 @@ LONG: dict[str, Any] = {
 class Service:
     """A running `trimtab serve`."""
 
-    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, settings: Mapping[str, str] | None = None, port: int = 0
+    ) -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         self._terminal = (home / "terminal.log").open("ab")
         self.process = subprocess.Popen(
-            [TRIMTAB, "serve", "--port", "0"],
+            [TRIMTAB, "serve", "--port", str(port)],
             env=environment(home) | dict(settings or {}),
             stdout=subprocess.PIPE,
             stderr=self._terminal,

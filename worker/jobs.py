@@ -39,7 +39,8 @@ from sqlalchemy import (
     update,
 )
 
-from admin_core.spec import DiagnosisSpec
+from admin_core.errors import InvalidSpecError
+from admin_core.spec import DataSpec, DiagnosisSpec, UploadData
 from worker import store as tables
 from worker.problem import ATTEMPTS_EXHAUSTED, Problem
 from worker.settings import DeviceKind
@@ -57,6 +58,8 @@ class JobName(StrEnum):
     """To conclude it; the work is in its runs."""
     RACE_RUN = "race_run"
     """One arm of a race with one seed."""
+    RUN = "run"
+    """A training loop of the caller's own, which tells where it is; there is no task."""
 
 
 class State(StrEnum):
@@ -187,6 +190,7 @@ def submit(
         known = earlier_job(connection, idempotency_key, JobName.DIAGNOSIS, body, digest, reuse)
         if known is not None:
             return known, False
+        hold_dataset(connection, spec.data)
         job_id = new_id()
         connection.execute(
             insert(tables.jobs).values(
@@ -202,8 +206,13 @@ def submit(
     return job_id, True
 
 
-def spec_sha256(kind: JobName, body: dict[str, Any], device_kind: DeviceKind) -> str:
-    """What tells one question from another; `body` has every default written out."""
+def spec_sha256(kind: JobName, body: dict[str, Any], device_kind: DeviceKind | None) -> str:
+    """What tells one question from another; `body` has every default written out.
+
+    Args:
+        device_kind: of the workers; none where no worker has a part in the job.
+    """
+    # The id of an upload follows from its content, so that the same id is the same data.
     # A later version or another kind of device may answer the same spec otherwise.
     canonical = json.dumps([version("trimtab"), device_kind, kind, body], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -267,6 +276,31 @@ def _known_by_key(
     if (known.kind, known.spec) != (kind, body):
         raise IdempotencyKeyReusedError(idempotency_key)
     return str(known.id)
+
+
+def hold_dataset(connection: Connection, data: DataSpec) -> None:
+    """Keep an uploaded data set from being deleted until the job that reads it is written down.
+
+    Raises:
+        InvalidSpecError: there is no data set of this id.
+    """
+    if not isinstance(data, UploadData):
+        return
+    columns = tables.datasets.c
+    held = connection.execute(
+        select(columns.id).where(columns.id == data.id).with_for_update(read=True)
+    ).one_or_none()
+    if held is None:
+        raise no_such_dataset()
+
+
+def no_such_dataset() -> InvalidSpecError:
+    """Of a spec that names a data set that is not there."""
+    return InvalidSpecError(
+        "data.id",
+        "there is no data set of this id; GET /v1/datasets lists those that there are, and "
+        "POST /v1/datasets makes one",
+    )
 
 
 def new_id() -> str:
@@ -627,7 +661,10 @@ def drain(store: Store, worker: str) -> None:
 
 def reap(store: Store) -> list[str]:
     """Take the jobs back whose lease ran out; returns their ids."""
-    return _lose(store, tables.jobs.c.lease_until < db_now(), "it stopped giving signs of life")
+    columns = tables.jobs.c
+    # A loop of the caller's own is nobody else's to go on with.
+    lost = (columns.kind != JobName.RUN) & (columns.lease_until < db_now())
+    return _lose(store, lost, "it stopped giving signs of life")
 
 
 def lose_job(store: Store, job_id: str, *, worker: str, why: str) -> list[str]:

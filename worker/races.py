@@ -8,7 +8,16 @@ from sqlalchemy import func, insert, select
 
 from admin_core.race_spec import RaceSpec
 from worker import store as tables
-from worker.jobs import JobName, Reuse, State, earlier_job, hold_question, new_id, spec_sha256
+from worker.jobs import (
+    JobName,
+    Reuse,
+    State,
+    earlier_job,
+    hold_dataset,
+    hold_question,
+    new_id,
+    spec_sha256,
+)
 from worker.settings import DeviceKind
 from worker.store import Store, db_now
 
@@ -73,6 +82,7 @@ def submit(
         known = earlier_job(connection, idempotency_key, JobName.RACE, body, digest, reuse)
         if known is not None:
             return Submitted(known, [])
+        hold_dataset(connection, spec.data)
         connection.execute(
             insert(tables.jobs).values(
                 id=race_id,

@@ -47,8 +47,8 @@ same way, and a step of RANDOM_STEP would no longer be small."""
 class States:
     """One pass through the unperturbed model."""
 
-    after: list[Float[Tensor, "tokens d_model"]]
-    """xhat_i per branch, in forward order."""
+    after: list[Float[Tensor, "_ d_model"]]
+    """xhat_i per branch, in forward order; stacks may differ in their number of tokens."""
 
     dependency: list[float]
     """beta_ii^2 = Var[f_i] / Var[x_{i-1} + f_i] per branch, both as they are added; what the theory

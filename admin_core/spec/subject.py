@@ -2,7 +2,7 @@
 
 from pydantic import ValidationInfo, field_validator
 
-from admin_core.spec.data import BYTES_VOCABULARY, DataSpec, TextData
+from admin_core.spec.data import BYTES_VOCABULARY, DataSpec, Prose, TextData
 from admin_core.spec.model import Architecture, ModelSpec, Positions
 from admin_core.spec.parts import Part, refuse
 from admin_core.spec.training import TrainingSpec
@@ -33,7 +33,7 @@ class Subject(Part):
     @classmethod
     def _denoising_reads_and_writes(cls, model: ModelSpec, info: ValidationInfo) -> ModelSpec:
         data = info.data.get("data")
-        denoising = isinstance(data, TextData) and data.objective == "denoising"
+        denoising = isinstance(data, Prose) and data.objective == "denoising"
         if denoising and model.architecture is not Architecture.ENCODER_DECODER:
             raise refuse(
                 ("architecture",),

@@ -7,6 +7,8 @@ import torch
 
 from admin_core.data.batch import Batch
 from admin_core.data.batches import make_batch
+from admin_core.data.dataset import Dataset
+from admin_core.data.dataset_fit import check_fit
 from admin_core.data.text import Split
 from admin_core.data.unigram import unigram_entropy
 from admin_core.race_spec import RunSpec
@@ -18,8 +20,17 @@ UNIGRAM_TOKENS = 2**17
 class RunBatches:
     """The run's data; the seed decides it."""
 
-    def __init__(self, run: RunSpec, seed: int, device: torch.device) -> None:
-        self.run, self.seed, self.device = run, seed, device
+    def __init__(
+        self, run: RunSpec, seed: int, device: torch.device, dataset: Dataset | None = None
+    ) -> None:
+        """`dataset` is what the run's `data` stands for, if that is an upload or of the hub.
+
+        Raises:
+            InvalidSpecError: the run's model or sequence length does not fit the data set.
+        """
+        if dataset is not None:
+            check_fit(run, dataset.facts, held_out=True)
+        self.run, self.seed, self.device, self.dataset = run, seed, device, dataset
 
     def training(self, number: int) -> Batch:
         return self._draw(number, Split.TRAINING).to(self.device)
@@ -49,4 +60,5 @@ class RunBatches:
             seed=self.seed,
             step=number,
             split=split,
+            dataset=self.dataset,
         )

@@ -11,6 +11,7 @@ from app.job_answers import cancelled, find_job, shown, submitted
 from app.job_view import JobView, job_json
 from app.problems import documented
 from worker import jobs
+from worker.data import check_data
 from worker.jobs import Job, JobName, Reuse
 from worker.queue import Queue
 from worker.settings import Settings
@@ -104,6 +105,7 @@ def submit(
     """The id of the job for a spec within the limits, and whether it is a new one; a message for it
     is on its way."""
     check_limits(spec, settings.limits)
+    check_data(spec, store, settings)
     job_id, new = jobs.submit(
         store,
         spec,

@@ -17,6 +17,7 @@ from app.job_answers import cancelled, find_job, shown, submitted
 from app.job_view import RaceView, View, race_json
 from app.problems import documented
 from worker import jobs, races
+from worker.data import check_data
 from worker.jobs import JobName, Reuse
 from worker.queue import Queue
 from worker.settings import Settings
@@ -166,6 +167,7 @@ def submit(
     """The id of the race for a spec within the limits, and whether it is a new one; messages for
     its runs are on their way."""
     check_race_limits(spec, settings.race_limits)
+    check_data(spec, store, settings)
     race_id, run_ids = races.submit(
         store,
         spec,

@@ -75,15 +75,11 @@ FAMILIES: dict[str, Family] = {
         split=TEST, schemes=("deepnorm", "sandwich_ln", "rezero"), optimizers=("sgd",)
     ),
     # encoder-decoders, the paper's own
-    "seq2seq/post_ln": Family(
-        split=TEST, architecture="encoder_decoder", schemes=("post_ln",)
-    ),
+    "seq2seq/post_ln": Family(split=TEST, architecture="encoder_decoder", schemes=("post_ln",)),
     "seq2seq/pre_ln": Family(
         split=CALIBRATION, architecture="encoder_decoder", schemes=("pre_ln",)
     ),
-    "seq2seq/admin": Family(
-        split=CALIBRATION, architecture="encoder_decoder", schemes=("admin",)
-    ),
+    "seq2seq/admin": Family(split=CALIBRATION, architecture="encoder_decoder", schemes=("admin",)),
     "seq2seq/hybrid": Family(split=TEST, architecture="encoder_decoder", schemes=HYBRIDS),
     "seq2seq/others": Family(
         split=CALIBRATION,

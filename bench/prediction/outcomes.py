@@ -75,8 +75,8 @@ def main() -> None:
                 file.write(json.dumps(row) + "\n")
             training = row["spec"]["training"]
             print(
-                f"{family}/{number}: {row['outcome']}, learning rate {training['learning_rate']:g}, "
-                f"{row['seconds']:.0f} s",
+                f"{family}/{number}: {row['outcome']}, "
+                f"learning rate {training['learning_rate']:g}, {row['seconds']:.0f} s",
                 flush=True,
             )
 

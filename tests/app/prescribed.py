@@ -46,6 +46,8 @@ def diagnosed(service: Service, body: dict[str, Any], verdict: dict[str, Any] | 
             held = jobs.claim(store, job_id, worker="test", lease_seconds=60)
             if held is not None:
                 assert jobs.succeed(store, held, {"verdict": verdict})
+                # There is no more to this report, so that it must answer nobody else.
+                jobs.cancel(store, job_id)
                 return job_id
     finally:
         store.close()

@@ -26,6 +26,23 @@ def test_every_error_is_documented_as_a_problem(service: Service) -> None:
         ("post", "/v1/races", {"200", "202", "400", "413", "415", "422", "500"}),
         ("get", "/v1/races/{race_id}", {"200", "304", "404", "422", "500"}),
         ("get", "/v1/races/{race_id}/events", {"200", "404", "422", "500"}),
+        ("post", "/v1/datasets", {"200", "201", "400", "403", "413", "415", "422", "500"}),
+        ("delete", "/v1/datasets/{dataset_id}", {"204", "404", "409", "422", "500"}),
+        (
+            "get",
+            "/v1/diagnoses/{job_id}/report.{suffix}",
+            {"200", "304", "404", "422", "424", "500", "503"},
+        ),
+        (
+            "get",
+            "/v1/races/{race_id}/figures/{name}.{suffix}",
+            {"200", "304", "404", "422", "424", "500", "503"},
+        ),
+        (
+            "post",
+            "/v1/runs/{run_id}/points",
+            {"200", "400", "404", "409", "413", "415", "422", "500"},
+        ),
         (
             "post",
             "/v1/gate",
