@@ -42,8 +42,8 @@ def print_report(report: Report) -> None:
         console.print()
     for finding in report.findings:
         console.print(f"  finding   {escape(finding.explanation)} {escape(finding.suggestion)}")
-    for part, reason in report.unavailable.items():
-        console.print(f"  {part} is not available: {escape(reason)}", style="dim")
+    for part, why in report.unavailable.items():
+        console.print(f"  {part} is not available: {escape(why)}", style="dim")
     for stack in dict.fromkeys(branch.stack for branch in report.branches):
         branches = [branch for branch in report.branches if branch.stack == stack]
         console.print(_branch_table(stack, branches))

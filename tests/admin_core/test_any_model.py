@@ -205,6 +205,20 @@ class Mean(nn.Module):
         return self.layers(x)  # type: ignore[no-any-return]
 
 
+class Swapped(nn.Module):
+    """DeepNorm's alpha on the wrong operand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(16, 16) for _ in range(4))
+        self.norms = nn.ModuleList(nn.LayerNorm(16) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = norm(x + 1.68 * layer(x).relu())
+        return x
+
+
 class Fickle(nn.Module):
     """A block whose shortcut takes part in evaluation alone."""
 
@@ -221,12 +235,12 @@ class TestANetworkOfOnesOwn:
     def test_is_left_as_it_was(self) -> None:
         model = build_huggingface(spec_of(BERT), seed=0)
         model.train()
-        model.bert.embeddings.eval()
+        embeddings = model.get_submodule("bert.embeddings").eval()
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         diagnose(model, {"input_ids": torch.randint(300, (2, 8))})
         assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
         assert model.training
-        assert not model.bert.embeddings.training
+        assert not embeddings.training
         assert all(parameter.grad is None for parameter in model.parameters())
 
     def test_has_no_gradients_without_a_loss_and_a_verdict_all_the_same(self) -> None:
@@ -244,7 +258,7 @@ class TestANetworkOfOnesOwn:
         tokens = torch.randint(299, (2, 8))
         report = diagnose(model, {"input_ids": tokens, "labels": tokens})
         assert report.gradients is not None
-        model.eval()
+        model.train(False)
         expected = model(input_ids=tokens, labels=tokens).loss.item()
         assert report.gradients.loss == pytest.approx(expected, rel=0.05)  # dropout
 
@@ -260,6 +274,10 @@ class TestANetworkOfOnesOwn:
     def test_that_takes_another_way_in_training_is_refused_in_words(self) -> None:
         with pytest.raises(UnavailableError, match="did not take place"):
             diagnose(Fickle(), torch.randn(3, 4))
+
+    def test_whose_scheme_is_put_together_wrongly_has_a_finding(self) -> None:
+        report = diagnose(Swapped(), torch.randn(2, 5, 16), analyses=[Analysis.OMEGA])
+        assert [finding.rule for finding in report.findings] == ["AlphaOnBranch"]
 
     def test_whose_forward_raises_is_named_by_the_module(self) -> None:
         model = nn.Sequential(nn.Linear(4, 5), nn.Linear(4, 4))
