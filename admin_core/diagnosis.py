@@ -1,31 +1,30 @@
-"""A diagnosis: profile the branches, perturb the weights, judge."""
+"""A diagnosis: find and profile the branches, perturb the weights, judge."""
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from admin_core.analysis.amplification import amplify
 from admin_core.analysis.dependency import dependency, dependency_section
 from admin_core.analysis.gradients import gradients
 from admin_core.analysis.numeric_range import RangeWatch
-from admin_core.analysis.omega import apply_omegas, omega_section
+from admin_core.analysis.omega import omega_section
 from admin_core.analysis.profiling import BranchProfile, profile_repeatedly
 from admin_core.analysis.stability import StabilityCheck
 from admin_core.analysis.training_pass import training_pass
-from admin_core.applicability import applicability
-from admin_core.data.batch import Batch
-from admin_core.data.batches import make_batch
+from admin_core.applicability import PRETRAINED
 from admin_core.data.dataset import Dataset
-from admin_core.data.dataset_fit import check_fit
-from admin_core.data.sha256 import data_sha256
 from admin_core.device import resolve_device
-from admin_core.errors import InvalidSpecError
-from admin_core.models.transformer import build_transformer
+from admin_core.errors import InvalidSpecError, NoLossError, UnavailableError
+from admin_core.forward import failures_told
 from admin_core.models.weights import load_weights
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.report import (
@@ -33,9 +32,18 @@ from admin_core.report import (
     Environment,
     Report,
 )
-from admin_core.residual import residual_branches
-from admin_core.size import num_parameters, num_tokens
-from admin_core.spec import Analysis, DiagnosisSpec
+from admin_core.size import Limits
+from admin_core.sources import Given, Source, source_of
+from admin_core.sources.given import as_batch
+from admin_core.spec import (
+    ALL_ANALYSES,
+    AmplificationSpec,
+    Analysis,
+    ClinicOmega,
+    DiagnosisSpec,
+    OmegaSpec,
+    TrainingSpec,
+)
 from admin_core.verdict.rules import judge
 
 
@@ -64,6 +72,7 @@ def diagnose_spec(
     on_progress: OnProgress = ignore_progress,
     weights: Path | None = None,
     dataset: Dataset | None = None,
+    limits: Limits | None = None,
 ) -> Report:
     """Build the spec's model and diagnose it on a batch of its data.
 
@@ -74,91 +83,194 @@ def diagnose_spec(
         weights: a safetensors file of trained weights in place of fresh ones, for which there are
             no omegas to choose.
         dataset: what the spec's `data` stands for, if that is an upload or of the hub.
+        limits: what a model may take whose size only shows when it is built.
 
     Raises:
         DegenerateBranchError: a branch that no omega can be chosen for.
+        ForwardError: the model's own forward pass raises.
         NonFiniteError: a pass left the range of float32.
         NoSuchDeviceError: the device is not in this machine.
         WeightsError: the file of weights does not fit the model.
-        InvalidSpecError: several models are to be averaged, but one's weights are given; or
-            the model or the sequence length does not fit the data set.
+        InvalidSpecError: the config is none that its library can build; the model or the sequence
+            length does not fit the data set; or several models are to be averaged, but one's
+            weights are given.
     """
-    on = resolve_device(device)
-    if dataset is not None:
-        check_fit(spec, dataset.facts, held_out=False)
     pretrained = weights is not None
     if pretrained and spec.omega.seeds > 1:
         raise InvalidSpecError("omega.seeds", "given weights are one model; leave this field out")
-    wanted = set(spec.analyses)
     stages = Stages(_costs(spec), on_progress)
-
-    def draw_batch(seed: int, step: int) -> Batch:
-        return make_batch(
-            spec.data,
-            spec.model,
-            batch_size=spec.training.batch_size,
-            sequence_length=spec.training.sequence_length,
-            seed=seed,
-            step=step,
-            dataset=dataset,
-        ).to(on)
-
+    on = resolve_device(device)
+    source = source_of(spec, on, limits, dataset)
+    source.check_data(held_out=False)
     with stages.stage("build"):
-        model = build_transformer(spec.model, seed=spec.seed, device=on)
+        model = source.build(spec.seed)
         if weights is not None:
             load_weights(model, weights)
-        branches = residual_branches(model)
-        batch = draw_batch(spec.seed, 0)
+    with failures_told(model):
+        return _report(source, model, spec, stages, device=on, pretrained=pretrained)
 
+
+def diagnose(
+    model: nn.Module,
+    batch: Any,
+    *,
+    training: TrainingSpec | None = None,
+    omega: OmegaSpec | None = None,
+    amplification: AmplificationSpec | None = None,
+    analyses: Sequence[Analysis] = ALL_ANALYSES,
+    seed: int = 0,
+    pretrained: bool = False,
+    on_progress: OnProgress = ignore_progress,
+) -> Report:
+    """Diagnose any network as it is, in this process.
+
+    Args:
+        model: left as it was, in its mode and with its weights.
+        batch: what it is called with: a dict of keyword arguments, a tuple of positional ones, one
+            tensor, or a `Batch`, which can hold targets for its logits. Without targets the loss is
+            the output's own, ``output.loss`` or an output that is a scalar.
+        training: how it would be trained; learning rate and optimizer decide the verdict.
+        omega, amplification, analyses, seed: as in `DiagnosisSpec`.
+        pretrained: whether the weights are trained, so that there are no omegas to choose.
+        on_progress: called as each stage begins.
+
+    Raises:
+        TypeError: `batch` is none of these, or `model` no `nn.Module`.
+        DegenerateBranchError, ForwardError, NonFiniteError: as `diagnose_spec` does.
+        InvalidSpecError: `omega` asks for several models or batches.
+    """
+    plan = Plan(
+        training=training or TrainingSpec(),
+        omega=omega or ClinicOmega(),
+        amplification=amplification or AmplificationSpec(),
+        analyses=tuple(analyses),
+        seed=seed,
+    )
+    if plan.omega.seeds > 1 or plan.omega.batches > 1:
+        raise InvalidSpecError("omega", "one model and one batch are given; average over no others")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"The model is a {type(model).__name__}, where an nn.Module was expected.")
+    given = as_batch(batch)
+    stages = Stages(_costs(plan), on_progress)
+    trained = {module: module.training for module in model.modules()}
+    try:
+        with failures_told(model):
+            return _report(
+                Given(model, given), model, plan, stages, device=given.device, pretrained=pretrained
+            )
+    finally:
+        for module, was_training in trained.items():
+            module.training = was_training
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be measured of a model that is there already; a `DiagnosisSpec` says as much."""
+
+    training: TrainingSpec
+    omega: OmegaSpec
+    amplification: AmplificationSpec
+    analyses: tuple[Analysis, ...]
+    seed: int
+
+
+def _report(
+    source: Source,
+    model: nn.Module,
+    plan: DiagnosisSpec | Plan,
+    stages: Stages,
+    *,
+    device: torch.device,
+    pretrained: bool,
+) -> Report:
+    """Everything that the plan asks for, of a model of the source."""
+    wanted = set(plan.analyses)
+    unavailable = dict(source.unavailable())
+    with stages.stage("branches"):
+        branches = source.branches(model)
+        batch = source.batch(plan.seed)
+    if not branches:
+        wanted -= {*ALL_ANALYSES} - {Analysis.GRADIENTS}
+        unavailable |= dict.fromkeys(("omega", "amplification", "dependency", "verdict"), NO_BRANCH)
+
+    profiles: list[BranchProfile] = []
+    applicable = PRETRAINED if pretrained else source.applicability(branches)
     with stages.stage("omega"):
-        profiles = profile_repeatedly(
-            model,
-            branches,
-            omega=spec.omega,
-            admin_stacks=applicability(spec.model, pretrained=pretrained).stacks,
-            seed=spec.seed,
-            make_model=lambda seed: build_transformer(spec.model, seed=seed, device=on),
-            make_batch=draw_batch,
-        )
-        apply_omegas(profiles)
+        if branches:
+            admin = source.admin_stacks(branches)
+            profiles = profile_repeatedly(
+                model,
+                branches,
+                omega=plan.omega,
+                admin_stacks=applicable.stacks,
+                seed=plan.seed,
+                make_model=source.build,
+                make_batch=source.batch,
+                find_branches=source.branches,
+            )
+            source.take_omegas(
+                {
+                    found.branch: found.omega
+                    for found in profiles
+                    if found.branch.stack in admin and found.omega is not None
+                }
+            )
 
     dependencies = None
     if Analysis.DEPENDENCY in wanted:
         with stages.stage("dependency"):
-            found = dependency(model, branches, batch)
-            dependencies = {stack: dependency_section(beta) for stack, beta in found.items()}
+            try:
+                found = dependency(model, branches, batch)
+                dependencies = {stack: dependency_section(beta) for stack, beta in found.items()}
+            except UnavailableError as error:
+                unavailable["dependency"] = error.reason
 
     amplification = verdict = measured = rules = ranges = None
     with ExitStack() as gradients_held:
+        has_loss = True
         if wanted & {Analysis.GRADIENTS, Analysis.AMPLIFICATION, Analysis.VERDICT}:
             with stages.stage("gradients"):
                 range_watch = RangeWatch(model, branches)
                 stability = StabilityCheck(model, branches)
                 watch = [range_watch.watching(), stability.watching()]
-                passed = gradients_held.enter_context(
-                    training_pass(
-                        model,
-                        branches,
-                        batch,
-                        seed=spec.seed,
-                        watch=watch if Analysis.GRADIENTS in wanted else [],
+                try:
+                    passed = gradients_held.enter_context(
+                        training_pass(
+                            model,
+                            branches,
+                            batch,
+                            seed=plan.seed,
+                            watch=watch if Analysis.GRADIENTS in wanted else [],
+                        )
                     )
-                )
-                if Analysis.GRADIENTS in wanted:
-                    measured = gradients(model, branches, passed, spec.training)
-                    rules = stability.section(spec.training)
-                    ranges = range_watch.section(spec.training)
+                except NoLossError as error:
+                    has_loss = False
+                    unavailable |= dict.fromkeys(NEEDS_A_LOSS, str(error))
+                if Analysis.GRADIENTS in wanted and has_loss:
+                    measured = gradients(model, branches, passed, plan.training)
+                    rules = stability.section(plan.training)
+                    ranges = range_watch.section(plan.training)
+                    unavailable |= range_watch.unavailable()
         if wanted & {Analysis.AMPLIFICATION, Analysis.VERDICT}:
             with stages.stage("output change"):
                 amplification = amplify(
-                    model, branches, batch, spec.amplification, spec.training, seed=spec.seed
+                    model,
+                    branches,
+                    batch,
+                    plan.amplification,
+                    plan.training if has_loss else None,
+                    seed=plan.seed,
                 )
-            verdict = judge(amplification, d_model=spec.model.d_model)
-    on_progress(Progress("report", 1.0))
+            widths = {profile.branch.stack: profile.d_model for profile in profiles}
+            verdict = judge(amplification, d_model=widths)
+    stages.on_progress(Progress("report", 1.0))
 
+    omegas = None
+    if Analysis.OMEGA in wanted:
+        omegas = omega_section(plan.omega, applicable, source.comparators(branches))
     return Report(
         branches=[_branch(profile) for profile in profiles],
-        omega=omega_section(spec, pretrained=pretrained) if Analysis.OMEGA in wanted else None,
+        omega=omegas,
         amplification=amplification if Analysis.AMPLIFICATION in wanted else None,
         dependency=dependencies,
         gradients=measured,
@@ -169,28 +281,48 @@ def diagnose_spec(
             trimtab=version("trimtab"),
             python=platform.python_version(),
             torch=torch.__version__,
-            device=str(on),
-            dtype="float32",
-            seed=spec.seed,
-            data_sha256=data_sha256(spec.data, dataset),
-            num_parameters=num_parameters(spec.model),
-            num_tokens=num_tokens(spec),
-            dropout_active=spec.omega.dropout,
+            device=str(device),
+            dtype=_dtype(model),
+            seed=plan.seed,
+            data_sha256=source.data_sha256,
+            num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+            num_tokens=profiles[0].num_tokens if profiles else batch.num_answers,
+            dropout_active=plan.omega.dropout,
             durations_seconds=stages.seconds,
         ),
+        findings=source.findings(model, branches),
+        unavailable=unavailable,
     )
 
 
-def _costs(spec: DiagnosisSpec) -> dict[str, float]:
+NO_BRANCH = (
+    "The network has no residual addition: nothing is carried past anything, so that there is no "
+    "branch to measure."
+)
+
+NEEDS_A_LOSS = ("gradients", "stability_rules", "numeric_range", "amplification.update")
+"""Parts of a report that take a backward pass."""
+
+
+def _dtype(model: nn.Module) -> str:
+    first = next(iter(model.parameters()), None)
+    return "float32" if first is None else str(first.dtype).removeprefix("torch.")
+
+
+def _costs(plan: DiagnosisSpec | Plan) -> dict[str, float]:
     """The stages of this diagnosis in order, each with its rough cost in forward passes."""
-    wanted = set(spec.analyses)
-    costs = {"build": 1.0, "omega": 1.0 * spec.omega.batches * spec.omega.seeds}
+    wanted = set(plan.analyses)
+    costs = {
+        "build": 1.0,
+        "branches": 0.1,
+        "omega": 1.0 * plan.omega.batches * plan.omega.seeds,
+    }
     if Analysis.DEPENDENCY in wanted:
         costs["dependency"] = 2.0
     if wanted & {Analysis.GRADIENTS, Analysis.AMPLIFICATION, Analysis.VERDICT}:
         costs["gradients"] = 5.0 if Analysis.GRADIENTS in wanted else 3.0
     if wanted & {Analysis.AMPLIFICATION, Analysis.VERDICT}:
-        costs["output change"] = 4.0 + 1.5 * spec.amplification.draws
+        costs["output change"] = 4.0 + 1.5 * plan.amplification.draws
     return costs
 
 

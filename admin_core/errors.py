@@ -7,6 +7,9 @@ AdminCoreError
 ├── NonFiniteError             a forward or backward pass left the range of its number format
 ├── EmptyBatchError            a batch without a single token
 ├── UnknownTokenError          a token that the vocabulary does not have
+├── ForwardError               the model's own forward pass raises; names the module
+├── NoLossError                nothing that a gradient could be taken of
+├── UnavailableError           a quantity that this network does not give
 ├── OmegaNotApplicableError    omegas were asked for where there are none
 ├── OmegaFileError             a file of omegas that does not fit; names the line
 ├── FoldingError               omegas that cannot move into the neighbouring weights
@@ -149,6 +152,62 @@ class UnknownTokenError(AdminCoreError):
             f"0 to {self.vocab_size - 1}. Read the data with the model's own tokenizer, or give "
             "the model a larger vocab_size."
         )
+
+
+class ForwardError(AdminCoreError):
+    """A model's own forward pass raises on the batch that it was given.
+
+    Attributes:
+        path: dotted path of the module in which it raised; empty for the model itself.
+        module: the class of that module.
+        message: what it said.
+    """
+
+    def __init__(self, path: str, module: str, message: str) -> None:
+        super().__init__(path, module, message)
+        self.path = path
+        self.module = module
+        self.message = message
+
+    def __str__(self) -> str:
+        where = f"in {self.path} ({self.module})" if self.path else f"in the {self.module} itself"
+        return (
+            f"The model's forward raises {where}: {self.message} "
+            "Call the model on the same batch to see it, and correct the model or the batch."
+        )
+
+
+class NoLossError(AdminCoreError):
+    """A model and a batch give no loss, so that there are no gradients and no steps.
+
+    Attributes:
+        reason: what was looked for in vain.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"There is no loss to train with: {self.reason}. Return logits and give targets, or "
+            "return an object whose loss is a scalar."
+        )
+
+
+class UnavailableError(AdminCoreError):
+    """A quantity means nothing in this network, or cannot be measured there.
+
+    Attributes:
+        reason: why not, as one sentence or more.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class OmegaNotApplicableError(AdminCoreError):

@@ -25,8 +25,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from admin_core.errors import OmegaFileError, OmegaNotApplicableError
-from admin_core.report import Branch, Report
-from admin_core.spec import Stack
+from admin_core.report import Branch, Report, StackName
 
 
 class Place(Protocol):
@@ -37,7 +36,7 @@ class Place(Protocol):
         """i, from 1, restarting in each stack."""
 
     @property
-    def stack(self) -> Stack: ...
+    def stack(self) -> StackName: ...
 
     @property
     def path(self) -> str: ...
@@ -161,7 +160,7 @@ def read_json(text: str, places: Sequence[Place]) -> list[float]:
 def _omega_of_row(where: str, row: Any, place: Place) -> float:
     if not isinstance(row, dict):
         raise OmegaFileError(where, "is not an object with stack, index and omega.")
-    if (row.get("stack"), row.get("index")) != (place.stack.value, place.index):
+    if (row.get("stack"), row.get("index")) != (str(place.stack), place.index):
         raise OmegaFileError(
             where,
             f"is {_shown(row.get('stack'))} {_shown(row.get('index'))}, where {_name(place)} "
@@ -256,7 +255,7 @@ def _check_count(where: str, count: int, places: Sequence[Place], unit: str) -> 
     if count == len(places):
         return
     per_stack = " and ".join(
-        f"{sum(place.stack is stack for place in places)} of the {stack.value}"
+        f"{sum(place.stack == stack for place in places)} of the {stack}"
         for stack in dict.fromkeys(place.stack for place in places)
     )
     raise OmegaFileError(
@@ -286,4 +285,4 @@ def _shown(value: object) -> str:
 
 
 def _name(place: Place) -> str:
-    return f"sub-layer {place.index} of the {place.stack.value}"
+    return f"sub-layer {place.index} of the {place.stack}"

@@ -14,6 +14,7 @@ from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.race_report import RaceEnvironment, RacePoint, RaceReport, SeedResult
 from admin_core.race_spec import RaceSpec
 from admin_core.race_statistics import compare
+from admin_core.size import Limits
 from admin_core.training.arm import train_arm
 from admin_core.training.checkpoints import Checkpoint
 
@@ -33,6 +34,7 @@ def race(
     on_point: OnRacePoint = ignore_race_point,
     checkpoints: Path | None = None,
     dataset: Dataset | None = None,
+    limits: Limits | None = None,
 ) -> RaceReport:
     """Run every arm with every seed, one after another, in this process.
 
@@ -42,6 +44,7 @@ def race(
         on_point: called after every step.
         checkpoints: a folder for a file per arm and seed; runs go on from those that are there.
         dataset: what the spec's `data` stands for, if that is an upload or of the hub.
+        limits: what a model may take whose size only shows when it is built.
 
     Raises:
         as `train_arm` does.
@@ -70,6 +73,7 @@ def race(
                 on_point=show,
                 checkpoint=checkpoint,
                 dataset=dataset,
+                limits=limits,
             )
         )
     return conclude(spec, results, device=device, dataset=dataset)

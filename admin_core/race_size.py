@@ -6,9 +6,11 @@ Kaplan et al. 2020) and 12 per layer, token, attended token and feature, without
 
 from dataclasses import dataclass
 
+from admin_core.config_facts import tokens_are_read
 from admin_core.errors import InvalidSpecError, LimitExceededError
 from admin_core.race_spec import RaceSpec, RunSpec
 from admin_core.size import Limits, check_limits, num_parameters
+from admin_core.spec import TransformerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +37,18 @@ def total_steps(spec: RaceSpec) -> int:
 
 
 def step_flops(run: RunSpec) -> int:
-    """Floating-point operations of one training step."""
+    """Floating-point operations of one training step; of an architecture of Transformers, those
+    that the parameters it has at least take for each token."""
     model, training = run.model, run.training
     length = training.sequence_length
     tokens = training.batch_size * length * training.accumulation
+    # Each weight of a stack meets that stack's tokens only, and all stacks hold as many.
+    products = 6 * num_parameters(model) * tokens
+    if not isinstance(model, TransformerSpec):
+        return products if tokens_are_read(model) else 0
     attentions = sum(
         layers * (model.sublayers_per_layer(stack) - 1) for stack, layers in model.layers.items()
     )
-    # Each weight of a stack meets that stack's tokens only, and all stacks hold as many.
-    products = 6 * num_parameters(model) * tokens
     return products + 12 * attentions * tokens * length * model.d_model
 
 
@@ -72,6 +77,8 @@ def check_race_limits(spec: RaceSpec, limits: RaceLimits) -> None:
                 error.limit,
                 error.setting,
             ) from None
+        except InvalidSpecError as error:
+            raise InvalidSpecError(f"arms.{i}.patch.{error.field}", error.reason) from None
     runs = len(spec.arms) * len(spec.seeds)
     if runs > limits.max_runs:
         raise LimitExceededError("arms", "runs", runs, limits.max_runs, "TRIMTAB_MAX_RACE_RUNS")

@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from admin_core.spec import Optimizer, OutputChangeScale, Padding, Stack
 
+StackName = Annotated[Stack | str, Field(union_mode="left_to_right")]
+"""`encoder` or `decoder`; where a network has several of a kind, the path of each one's layers."""
+
 
 class Role(StrEnum):
     """What the residual branch of a sub-layer is."""
@@ -23,6 +26,8 @@ class Role(StrEnum):
     CROSS_ATTENTION = "cross_attention"
     FEED_FORWARD = "feed_forward"
     MIXER = "mixer"
+    """State space, recurrence, pooling or another way to mix tokens without attention."""
+    CONVOLUTION = "convolution"
     OTHER = "other"
 
 
@@ -33,6 +38,8 @@ class NormPlacement(StrEnum):
     PRE = "pre"
     SANDWICH = "sandwich"
     """Before and after the branch."""
+    OUTPUT = "branch_output"
+    """On the branch's output alone, before the addition, as in OLMo 2 and Swin v2."""
     NONE = "none"
 
 
@@ -49,7 +56,7 @@ class Branch(Section):
 
     index: Annotated[int, Field(ge=1)]
     """i, from 1, restarting in each stack."""
-    stack: Stack
+    stack: StackName
     path: str
     """Dotted module path, such as ``encoder.layers.3.feed_forward``."""
     role: Role
@@ -127,7 +134,7 @@ class OmegaSection(Section):
     """Whether positions that hold no token entered the variances."""
     dropout: bool
     """Whether dropout was active."""
-    comparators: dict[Stack, Comparators]
+    comparators: dict[StackName, Comparators]
 
 
 class Law(StrEnum):
@@ -175,19 +182,20 @@ class AmplificationSection(Section):
     the decoder attends to the memory of the unperturbed encoder.
     """
 
-    random: dict[Stack, OutputChange]
+    random: dict[StackName, OutputChange]
     """Under a step of `random_step` in a random sign on every weight matrix."""
     random_step: float
     draws: int
     """Draws of each random step that were averaged."""
-    gaussian: dict[Stack, OutputChange] | None
+    gaussian: dict[StackName, OutputChange] | None
     """Under a Gaussian step of standard deviation `random_step`; none unless asked for."""
-    gradient: dict[Stack, OutputChange] | None
+    gradient: dict[StackName, OutputChange] | None
     """Under a step of `gradient_step` against the sign of the loss's gradient; none unless asked
     for. The theory does not hold for it, as the gradient depends on the weights."""
     gradient_step: float
-    update: dict[Stack, OutputChange]
-    """Under one real step of the optimizer at the peak learning rate, on the whole model."""
+    update: dict[StackName, OutputChange]
+    """Under one real step of the optimizer at the peak learning rate, on the whole model; empty for
+    a model that gives no loss."""
 
 
 class DependencySection(Section):
@@ -216,7 +224,7 @@ class BranchGradient(Section):
 
     index: Annotated[int, Field(ge=1)]
     """i, from 1, restarting in each stack."""
-    stack: Stack
+    stack: StackName
     path: str
     gradient_norm: float | None
     """|dL/dx_i| over the whole batch, where x_i is the state after the sub-layer and L the training
@@ -235,7 +243,7 @@ class WeightGradient(Section):
     """The gradient of one weight matrix, and its step under the spec's optimizer."""
 
     path: str
-    stack: Stack | None
+    stack: StackName | None
     """None outside the residual branches, as for the embedding."""
     gradient_norm: float | None
     """|dL/dW|; none where no gradient arrives or it is not finite."""
@@ -278,7 +286,7 @@ class GradientsSection(Section):
     """In the order of the forward pass."""
     weights: list[WeightGradient]
     """Every weight matrix, a tied one once."""
-    histograms: dict[Stack, GradientHistograms]
+    histograms: dict[StackName, GradientHistograms]
 
 
 class Finding(Section):
@@ -320,7 +328,7 @@ class SublayerRange(Section):
 
     index: Annotated[int, Field(ge=1)]
     """i, from 1, restarting in each stack."""
-    stack: Stack
+    stack: StackName
     path: str
     largest_activation: float
     """The largest magnitude that any module inside puts out."""
@@ -338,7 +346,7 @@ class SublayerRange(Section):
 class AttentionRange(Section):
     """The logits of one attention, head by head."""
 
-    stack: Stack
+    stack: StackName
     path: str
     largest_logit: list[float]
     """Per head, the largest |q k^T / sqrt(d_head)| that a query may see."""
@@ -465,9 +473,13 @@ class Report(Section):
     branches: list[Branch]
     omega: OmegaSection | None
     amplification: AmplificationSection | None
-    dependency: dict[Stack, DependencySection] | None
+    dependency: dict[StackName, DependencySection] | None
     gradients: GradientsSection | None
     stability_rules: StabilityRulesSection | None
     numeric_range: NumericRangeSection | None
     verdict: Verdict | None
     environment: Environment
+    findings: list[Finding] = []
+    """What is wrong with how the network is put together, where that is found rather than known."""
+    unavailable: dict[str, str] = {}
+    """What was asked for and cannot be had of this network, and why; by the part of the report."""

@@ -6,10 +6,13 @@ overflow or allocate on its way to being refused. A test holds them against the 
 
 from dataclasses import dataclass
 
+from admin_core.config_facts import check_model_type, parameters_at_least
 from admin_core.errors import LimitExceededError
 from admin_core.frames import FRAMES
 from admin_core.spec import (
     Activation,
+    HuggingFaceSpec,
+    ModelSpec,
     Norm,
     Positions,
     Scheme,
@@ -35,8 +38,13 @@ def num_sublayers(model: TransformerSpec) -> dict[Stack, int]:
     return {stack: n * model.sublayers_per_layer(stack) for stack, n in model.layers.items()}
 
 
-def num_parameters(model: TransformerSpec) -> int:
-    """Weights of the built-in Transformer, tied embeddings counted once."""
+def num_parameters(model: ModelSpec) -> int:
+    """Weights of the model, tied ones counted once; of an architecture of Transformers, whose
+    layers only its library knows, no more than it has."""
+    return _built_in(model) if isinstance(model, TransformerSpec) else parameters_at_least(model)
+
+
+def _built_in(model: TransformerSpec) -> int:
     d_model, d_ff = model.d_model, model.feed_forward_width
     per_feature = 2 if model.norm is Norm.LAYER_NORM else 1
     norm = per_feature * d_model
@@ -73,17 +81,28 @@ def num_tokens(spec: Subject) -> int:
     return spec.training.batch_size * spec.training.sequence_length
 
 
-def check_limits(spec: Subject, limits: Limits) -> None:
-    """Return if the spec fits.
+def check_parameters(parameters: int, limits: Limits) -> None:
+    """Return if a model may have this many.
 
     Raises:
-        LimitExceededError: it does not; names the field, both figures and the setting.
+        LimitExceededError: it may not.
     """
-    parameters = num_parameters(spec.model)
     if parameters > limits.max_parameters:
         raise LimitExceededError(
             "model", "parameters", parameters, limits.max_parameters, "TRIMTAB_MAX_PARAMETERS"
         )
+
+
+def check_limits(spec: Subject, limits: Limits) -> None:
+    """Return if the spec fits, as far as it tells by itself.
+
+    Raises:
+        LimitExceededError: it does not; names the field, both figures and the setting.
+        InvalidSpecError: the Transformers library has no such architecture.
+    """
+    if isinstance(spec.model, HuggingFaceSpec):
+        check_model_type(spec.model)
+    check_parameters(num_parameters(spec.model), limits)
     tokens = num_tokens(spec)
     if tokens > limits.max_tokens:
         raise LimitExceededError(

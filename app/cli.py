@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from admin_core.spec import Subject
+    from admin_core.report import Report
+    from admin_core.spec import DiagnosisSpec, TrainingSpec
+    from admin_core.spec.parts import Part
+    from admin_core.spec.pushed import PushedSpec
     from worker.settings import Settings
 
-Spec = TypeVar("Spec", bound="Subject")
+Spec = TypeVar("Spec", bound="Part")
 
 DIAGNOSIS = (
     '{"model": {"kind": "transformer", ...}}, with training, data and seed beside model if wanted.'
@@ -100,47 +103,68 @@ def serve(
 
 @app.command()
 def diagnose(
-    file: SpecFile,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE|-", help="A request as JSON; - reads standard input."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     weights: Annotated[
         Path | None,
         typer.Option(help="A safetensors file of trained weights, in place of fresh ones."),
     ] = None,
+    module: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PACKAGE.MODULE:FUNCTION",
+            help="In place of FILE: your own function that returns a network.",
+        ),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PACKAGE.MODULE:FUNCTION",
+            help="With --module: your own function that returns what the network is called with.",
+        ),
+    ] = None,
+    training: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="With --module: how it would be trained, as JSON."),
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Of a service that is to keep the report."),
+    ] = None,
 ) -> None:
     """Diagnose a model in this process, without a server."""
-    from admin_core.spec import DiagnosisSpec
+    if (file is None) == (module is None):
+        _leave(Exit.BAD_INPUT, "Give a FILE, or --module and --batch for a network of your own.")
+    if (module is None) != (batch is None) or (training is not None and module is None):
+        _leave(Exit.BAD_INPUT, "--module and --batch go together, and --training with them.")
 
-    spec = _read_spec(file, DiagnosisSpec, expected=DIAGNOSIS)
-    settings = _settings()
+    from admin_core.spec import DiagnosisSpec, TrainingSpec
+    from admin_core.spec.pushed import PushedSpec
 
-    from admin_core.errors import AdminCoreError, InvalidSpecError, WeightsError
+    label = module or "a spec"
+    if module is not None and batch is not None:
+        form = TrainingSpec()
+        if training is not None:
+            form = _read_spec(training, TrainingSpec, expected='{"learning_rate": 0.001}')
+        report = _diagnose_own(module, batch, form)
+    else:
+        assert file is not None, "one of the two is given"
+        spec = _read_spec(file, DiagnosisSpec, expected=DIAGNOSIS)
+        form, label = spec.training, _label(spec)
+        report = _diagnose_spec(spec, weights)
+
     from admin_core.report import Outcome
-    from admin_core.size import check_limits
-    from app.terminal import print_report, progress_bar
-    from worker.data import open_data
-    from worker.openmp import wait_without_spinning
+    from app.terminal import print_report
 
-    wait_without_spinning()
-    try:
-        check_limits(spec, settings.limits)
-        with progress_bar() as on_progress:
-            from admin_core.diagnosis import diagnose_spec
-
-            report = diagnose_spec(
-                spec,
-                device=settings.device,
-                on_progress=on_progress,
-                weights=weights,
-                dataset=open_data(spec.data, settings, on_progress=on_progress),
-            )
-    except (InvalidSpecError, WeightsError) as error:
-        _leave(Exit.BAD_INPUT, str(error))
-    except AdminCoreError as error:
-        _leave(Exit.SERVICE_FAILED, str(error))
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
         print_report(report)
+    if push is not None:
+        _push(push, PushedSpec(model=label, training=form), report)
     if report.verdict is not None and report.verdict.outcome is Outcome.UNSTABLE:
         sys.exit(Exit.FAILING_VERDICT)
 
@@ -174,6 +198,7 @@ def race(
                 on_progress=on_progress,
                 on_point=on_point,
                 dataset=open_data(spec.data, settings, on_progress=on_progress),
+                limits=settings.limits,
             )
     except InvalidSpecError as error:
         _leave(Exit.BAD_INPUT, str(error))
@@ -402,6 +427,73 @@ def delete_dataset(
         _refused(status, answer)
 
 
+def _label(spec: "DiagnosisSpec") -> str:
+    """What a model is called where its spec is not kept."""
+    model = spec.model
+    return model.model_type if model.kind == "huggingface" else model.architecture.value
+
+
+def _diagnose_spec(spec: "DiagnosisSpec", weights: Path | None) -> "Report":
+    settings = _settings()
+
+    from admin_core.errors import AdminCoreError, InvalidSpecError, WeightsError
+    from admin_core.size import check_limits
+    from app.terminal import progress_bar
+    from worker.data import open_data
+    from worker.openmp import wait_without_spinning
+
+    wait_without_spinning()
+    try:
+        check_limits(spec, settings.limits)
+        with progress_bar() as on_progress:
+            from admin_core.diagnosis import diagnose_spec
+
+            return diagnose_spec(
+                spec,
+                device=settings.device,
+                on_progress=on_progress,
+                weights=weights,
+                dataset=open_data(spec.data, settings, on_progress=on_progress),
+                limits=settings.limits,
+            )
+    except (InvalidSpecError, WeightsError) as error:
+        _leave(Exit.BAD_INPUT, str(error))
+    except AdminCoreError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+
+
+def _diagnose_own(module: str, batch: str, training: "TrainingSpec") -> "Report":
+    from admin_core.errors import AdminCoreError, ForwardError
+    from app.own_code import OwnCodeError, own_batch, own_model
+    from app.terminal import progress_bar
+    from worker.openmp import wait_without_spinning
+
+    wait_without_spinning()
+    try:
+        model, given = own_model(module), own_batch(batch)
+        with progress_bar() as on_progress:
+            from admin_core.diagnosis import diagnose
+
+            return diagnose(model, given, training=training, on_progress=on_progress)
+    except (OwnCodeError, ForwardError) as error:
+        _leave(Exit.BAD_INPUT, str(error))
+    except AdminCoreError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+
+
+def _push(url: str, spec: "PushedSpec", report: "Report") -> None:
+    from app.client import ServiceError, push_report
+
+    try:
+        status, answer = push_report(url, spec, report)
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if status != 200:
+        refused = answer.get("detail") or answer.get("title") or f"status {status}"
+        _leave(Exit.SERVICE_FAILED, f"The service does not keep the report: {refused}")
+    typer.echo(f"Kept at {url.rstrip('/')}{answer['links']['self']}", err=True)
+
+
 def main() -> None:
     try:
         app()
@@ -432,7 +524,7 @@ def _read_spec(file: str, form: "type[Spec]", *, expected: str) -> "Spec":
     except ValidationError as error:
         found = field_errors(error.errors(), body)
         lines = [f"{entry.field or 'the whole'}: {entry.message}" for entry in found]
-        if isinstance(body, dict) and "model" not in body:
+        if isinstance(body, dict) and "model" in form.model_fields and "model" not in body:
             lines.append(f"A request was expected: {expected}")
         _leave(Exit.BAD_INPUT, "\n  ".join([f"{name} is no valid request.", *lines]))
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 
+from admin_core.report import Report
 from admin_core.spec import DiagnosisSpec
+from admin_core.spec.pushed import PushedSpec
 
 LONG_POLL_SECONDS = 30.0
 
@@ -87,10 +89,28 @@ def _service(url: str) -> Iterator[httpx.Client]:
         with httpx.Client(base_url=url, timeout=LONG_POLL_SECONDS + 10) as http:
             yield http
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ServiceError(
-            f"No answer from {url} ({error}). Start the service with trimtab serve, or name "
-            "another with --url."
-        ) from None
+        raise _no_answer(url, error) from None
+
+
+def push_report(url: str, spec: PushedSpec, report: Report) -> tuple[int, dict[str, Any]]:
+    """Status and body of ``POST /v1/reports``.
+
+    Raises:
+        ServiceError: nobody answers at `url`, or not as the service does.
+    """
+    body = {"spec": spec.model_dump(mode="json"), "report": report.model_dump(mode="json")}
+    try:
+        with httpx.Client(base_url=url, timeout=LONG_POLL_SECONDS) as client:
+            response = client.post("/v1/reports", json=body)
+            return response.status_code, answer_of(response)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _no_answer(url, error) from None
+
+
+def _no_answer(url: str, error: Exception) -> ServiceError:
+    return ServiceError(
+        f"No answer from {url} ({error}). Start the service with trimtab serve, or name another."
+    )
 
 
 def _given(parameters: Parameters) -> dict[str, str | float]:

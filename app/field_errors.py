@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from admin_core.race_spec import RaceSpec
+from admin_core.report import Report
 from admin_core.spec import DiagnosisSpec
+from admin_core.spec.pushed import PushedSpec
 from app.verification import Verification
 from worker.problem import FieldError
 
@@ -75,4 +77,9 @@ def _names(schema: object) -> set[str]:
     return own.union(*map(_names, schema.values()))
 
 
-_FIELDS = _names([form.model_json_schema() for form in (DiagnosisSpec, RaceSpec, Verification)])
+_FIELDS = {"spec", "report"} | _names(
+    [
+        form.model_json_schema()
+        for form in (DiagnosisSpec, RaceSpec, Verification, PushedSpec, Report)
+    ]
+)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import Request, Response
@@ -16,19 +17,22 @@ from worker.jobs import FINISHED, Job, JobName
 from worker.problem import FieldError
 from worker.store import Store
 
+DIAGNOSES = (JobName.DIAGNOSIS, JobName.REPORT)
+"""Kinds of a job whose report is a diagnosis's, made here or pushed."""
 
-def find_job(store: Store, job_id: str, kind: JobName) -> Job:
-    """The job; raises a 404 problem if there is none of this kind."""
-    job = _job(store, job_id, kind)
+
+def find_job(store: Store, job_id: str, kind: JobName, *other_kinds: JobName) -> Job:
+    """The job; raises a 404 problem if there is none of these kinds."""
+    job = _job(store, job_id, kind, *other_kinds)
     if job is None:
         raise ProblemError(NOT_FOUND.problem(_no_such(kind)))
     return job
 
 
 def named_diagnosis(store: Store, job_id: str, *, field: str) -> Job:
-    """The diagnosis that a request names in `field`; raises a 404 problem that says so if there is
-    none."""
-    job = _job(store, job_id, JobName.DIAGNOSIS)
+    """The diagnosis, made here or pushed, that a request names in `field`; raises a 404 problem
+    that says so if there is none."""
+    job = _job(store, job_id, *DIAGNOSES)
     if job is None:
         message = _no_such(JobName.DIAGNOSIS)
         raise ProblemError(
@@ -40,10 +44,10 @@ def named_diagnosis(store: Store, job_id: str, *, field: str) -> Job:
     return job
 
 
-def _job(store: Store, job_id: str, kind: JobName) -> Job | None:
+def _job(store: Store, job_id: str, *kinds: JobName) -> Job | None:
     # PostgreSQL refuses text with a zero byte.
     job = None if "\0" in job_id else jobs.get(store, job_id)
-    return job if job is not None and job.kind == kind else None
+    return job if job is not None and job.kind in kinds else None
 
 
 def _no_such(kind: JobName) -> str:
@@ -51,18 +55,18 @@ def _no_such(kind: JobName) -> str:
 
 
 async def finished_job(
-    store: Store, waiting: Waiting, job_id: str, kind: JobName, wait: float
+    store: Store, waiting: Waiting, job_id: str, kinds: Sequence[JobName], wait: float
 ) -> Job:
-    """The job with its report; raises a problem if there is none, or none yet after `wait`
-    seconds."""
-    await run_in_threadpool(find_job, store, job_id, kind)
+    """The job with its report; raises a problem if there is none of these kinds, or no report yet
+    after `wait` seconds."""
+    await run_in_threadpool(find_job, store, job_id, *kinds)
     await waiting.until_finished(job_id, seconds=wait)
-    job = await run_in_threadpool(find_job, store, job_id, kind)
+    job = await run_in_threadpool(find_job, store, job_id, *kinds)
     if job.state not in FINISHED:
         raise unfinished(job)
     if job.report is None:
         raise ProblemError(
-            NO_REPORT.problem(f"The {kind} {job.state}, and has no report.", cause=job.problem)
+            NO_REPORT.problem(f"The {job.kind} {job.state}, and has no report.", cause=job.problem)
         )
     return job
 
@@ -83,6 +87,9 @@ def why_no_verdict(job: Job) -> str:
     if job.problem:
         return f"The diagnosis {job.state}: {job.problem.get('detail', job.problem['title'])}"
     if job.report:
+        reason = job.report.get("unavailable", {}).get("verdict")
+        if reason:
+            return f"There is nothing to judge. {reason}"
         return "The diagnosis was asked for without its verdict; submit it with all analyses."
     return f"The diagnosis was {job.state}."
 

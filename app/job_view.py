@@ -9,11 +9,12 @@ from admin_core.race_report import RaceOutcome, RaceReport
 from admin_core.race_spec import RaceSpec
 from admin_core.report import Outcome, Report
 from admin_core.spec import DiagnosisSpec
+from admin_core.spec.pushed import PushedSpec
 from worker.jobs import Attempt, Ending, Job, JobName, JobSummary, State
 from worker.problem import Problem
 from worker.races import Run
 
-JobKind = Literal[JobName.DIAGNOSIS, JobName.RACE, JobName.RUN]
+JobKind = Literal[JobName.DIAGNOSIS, JobName.RACE, JobName.RUN, JobName.REPORT]
 """What a caller can ask for, or tell of."""
 
 
@@ -55,10 +56,10 @@ class JobSummaryView(View):
 
 
 class JobView(JobSummaryView):
-    """A diagnosis."""
+    """A diagnosis, or the report of one that was made elsewhere."""
 
     attempts: list[AttemptView]
-    spec: DiagnosisSpec
+    spec: DiagnosisSpec | PushedSpec
     """What was asked for, with every default written out."""
     report: Report | None
     """Once it succeeded."""

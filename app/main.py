@@ -18,6 +18,7 @@ from app.routes import (
     race_events,
     races,
     report_files,
+    reports,
     runs,
 )
 from app.waiting import Waiting
@@ -42,6 +43,7 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
         diagnoses,
         omega,
         gate,
+        reports,
         races,
         race_events,
         prescriptions,

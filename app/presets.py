@@ -1,12 +1,20 @@
-"""Model specs by name: the paper's, and well-known shapes in the words of the built-in Transformer.
+"""Model specs by name: the paper's, well-known shapes in the words of the built-in Transformer, and
+architectures of the Transformers library.
 
 A shape is the sizes and the norm placement; activation, positions and initialisation are the
-built-in Transformer's own.
+built-in Transformer's own. What is named `huggingface-...` is the library's in every detail.
 """
 
 from pydantic import BaseModel, ConfigDict
 
-from admin_core.spec import Architecture, Scheme, StackSchemes, TransformerSpec
+from admin_core.spec import (
+    Architecture,
+    HuggingFaceSpec,
+    ModelSpec,
+    Scheme,
+    StackSchemes,
+    TransformerSpec,
+)
 
 
 class Preset(BaseModel):
@@ -16,7 +24,7 @@ class Preset(BaseModel):
 
     name: str
     description: str
-    model: TransformerSpec
+    model: ModelSpec
     """As `POST /v1/diagnoses` takes it."""
 
 
@@ -149,4 +157,49 @@ _WELL_KNOWN = [
     ),
 ]
 
-PRESETS = [*_paper_presets(), *_hybrid_presets(), *_demo_presets(), *_WELL_KNOWN]
+_HUGGING_FACE = [
+    Preset(
+        name="huggingface-bert-small",
+        description="BERT as Transformers builds it: base's 12 layers with d_model 128, Post-LN",
+        model=HuggingFaceSpec(
+            kind="huggingface",
+            config={
+                "model_type": "bert",
+                "architectures": ["BertForMaskedLM"],
+                "num_hidden_layers": 12,
+                "hidden_size": 128,
+                "num_attention_heads": 4,
+                "intermediate_size": 512,
+            },
+        ),
+    ),
+    Preset(
+        name="huggingface-gpt2",
+        description="GPT-2 as Transformers builds it, 124M: 12 layers, Pre-LN, d_model 768",
+        model=HuggingFaceSpec(
+            kind="huggingface",
+            config={"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]},
+        ),
+    ),
+    Preset(
+        name="huggingface-t5-small",
+        description="T5 as Transformers builds it, small: 6-6 layers, Pre-LN, d_model 512",
+        model=HuggingFaceSpec(
+            kind="huggingface",
+            config={
+                "model_type": "t5",
+                "architectures": ["T5ForConditionalGeneration"],
+                "is_encoder_decoder": True,
+                "decoder_start_token_id": 0,
+            },
+        ),
+    ),
+]
+
+PRESETS = [
+    *_paper_presets(),
+    *_hybrid_presets(),
+    *_demo_presets(),
+    *_WELL_KNOWN,
+    *_HUGGING_FACE,
+]

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from admin_core.progress import OnProgress
 from admin_core.progress import Progress as Step
 from admin_core.report import AmplificationSection, Branch, Report
-from admin_core.spec import Stack
 from app.verdict_terminal import print_verdict
 
 MOST_ROWS = 12
@@ -35,10 +35,13 @@ def print_report(report: Report) -> None:
     console = Console()
     if report.verdict is not None:
         print_verdict(console, report.verdict)
-    for stack in Stack:
-        branches = [branch for branch in report.branches if branch.stack is stack]
-        if branches:
-            console.print(_branch_table(stack, branches))
+    for finding in report.findings:
+        console.print(f"  finding   {escape(finding.explanation)} {escape(finding.suggestion)}")
+    for part, why in report.unavailable.items():
+        console.print(f"  {part} is not available: {escape(why)}", style="dim")
+    for stack in dict.fromkeys(branch.stack for branch in report.branches):
+        branches = [branch for branch in report.branches if branch.stack == stack]
+        console.print(_branch_table(stack, branches))
     if report.amplification is not None:
         console.print(_amplification_table(report.amplification))
     environment = report.environment
@@ -50,9 +53,9 @@ def print_report(report: Report) -> None:
     )
 
 
-def _branch_table(stack: Stack, branches: list[Branch]) -> Table:
+def _branch_table(stack: str, branches: list[Branch]) -> Table:
     shown = _thinned(branches)
-    title = f"{stack.value}: {len(shown)} of {len(branches)} sub-layers"
+    title = f"{stack}: {len(shown)} of {len(branches)} sub-layers"
     table = Table(title=title, title_justify="left")
     for heading in ("i", "branch"):
         table.add_column(heading, justify="right" if heading == "i" else "left")
@@ -92,7 +95,7 @@ def _amplification_table(amplification: AmplificationSection) -> Table:
         for stack, change in changes.items():
             table.add_row(
                 name,
-                stack.value,
+                str(stack),
                 f"{change.output_change[-1]:.3g}",
                 "-" if change.slope is None else f"{change.slope:.2f}",
                 "-" if change.law is None else change.law.value,

@@ -26,7 +26,7 @@ from admin_core.data.batches import make_batch
 from admin_core.models.transformer import build_transformer
 from admin_core.report import OutputChange
 from admin_core.residual import residual_branches
-from admin_core.spec import DiagnosisSpec, Scheme, Stack
+from admin_core.spec import DiagnosisSpec, Scheme, Stack, TransformerSpec
 
 RESULTS = Path(__file__).parent / "results" / "amplification_slopes.jsonl"
 WIDTHS = (64, 128, 256, 512)
@@ -54,6 +54,7 @@ def output_change(data: str, width: int, scheme: str, seed: int) -> OutputChange
             "seed": seed,
         }
     )
+    assert isinstance(spec.model, TransformerSpec)
     model = build_transformer(spec.model, seed=seed)
     branches = residual_branches(model)
     batch = make_batch(spec.data, spec.model, batch_size=4, sequence_length=64, seed=seed)

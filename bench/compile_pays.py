@@ -18,7 +18,7 @@ from torch import nn
 
 from admin_core.data.batches import make_batch
 from admin_core.models.transformer import Transformer, build_transformer
-from admin_core.spec import DiagnosisSpec
+from admin_core.spec import Architecture, Scheme, TextData, TransformerSpec
 from admin_core.training.loss import batch_loss
 
 STEPS = 300
@@ -53,28 +53,23 @@ def seconds_per_step(
     way: Callable[[Transformer], nn.Module], device: torch.device, steps: int
 ) -> list[float]:
     """Of each step of a hand-written loop on fresh weights."""
-    spec = DiagnosisSpec.model_validate(
-        {
-            "model": {
-                "architecture": "decoder_only",
-                "decoder_layers": 18,
-                "d_model": 64,
-                "num_heads": 2,
-                "scheme": "pre_ln",
-            },
-            "training": {"batch_size": 16, "sequence_length": 32},
-        }
+    spec = TransformerSpec(
+        architecture=Architecture.DECODER_ONLY,
+        decoder_layers=18,
+        d_model=64,
+        num_heads=2,
+        scheme=Scheme.PRE_LN,
     )
     torch.compiler.reset()
     torch.manual_seed(0)
-    model = way(build_transformer(spec.model, seed=0, device=device))
+    model = way(build_transformer(spec, seed=0, device=device))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     model.train()
     found = []
     for step in range(steps):
         start = time.perf_counter()
         batch = make_batch(
-            spec.data, spec.model, batch_size=16, sequence_length=32, seed=0, step=step
+            TextData(), spec, batch_size=16, sequence_length=32, seed=0, step=step
         ).to(device)
         loss = batch_loss(model, batch)
         optimizer.zero_grad()

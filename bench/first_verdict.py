@@ -21,7 +21,7 @@ from admin_core.diagnosis import diagnose_spec
 from admin_core.models.transformer import build_transformer
 from admin_core.residual import residual_branches
 from admin_core.seeds import ambient
-from admin_core.spec import DiagnosisSpec
+from admin_core.spec import DiagnosisSpec, TransformerSpec
 from admin_core.training.loss import batch_loss
 from admin_core.training.optimizers import make_optimizer
 
@@ -58,20 +58,22 @@ def specs() -> Iterator[DiagnosisSpec]:
 
 def train(spec: DiagnosisSpec) -> list[float]:
     """The loss of each step, in nats."""
-    model = build_transformer(spec.model, seed=spec.seed)
+    transformer = spec.model
+    assert isinstance(transformer, TransformerSpec)
+    model = build_transformer(transformer, seed=spec.seed)
     training = spec.training
 
     def batch_of(step: int) -> Any:
         return make_batch(
             spec.data,
-            spec.model,
+            transformer,
             batch_size=training.batch_size,
             sequence_length=training.sequence_length,
             seed=spec.seed,
             step=step,
         )
 
-    stacks = [s for s in spec.model.layers if spec.model.scheme_of(s) in TAKES_OMEGAS]
+    stacks = [s for s in transformer.layers if transformer.scheme_of(s) in TAKES_OMEGAS]
     branches = residual_branches(model)
     apply_omegas(profile(model, branches, batch_of(0), admin_stacks=stacks, seed=spec.seed))
     optimizer = make_optimizer(model, training)
@@ -100,6 +102,7 @@ def trained(spec: DiagnosisSpec) -> dict[str, Any]:
 
 
 def key_of(spec: DiagnosisSpec) -> dict[str, Any]:
+    assert isinstance(spec.model, TransformerSpec)
     return {
         "architecture": str(spec.model.architecture),
         "layers": spec.model.decoder_layers,

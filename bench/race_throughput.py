@@ -21,12 +21,15 @@ from admin_core.data.batches import make_batch
 from admin_core.data.text import Split
 from admin_core.models.transformer import build_transformer
 from admin_core.race_spec import RaceSpec, RunSpec
+from admin_core.spec import TransformerSpec
 from admin_core.training.arm import train_arm
 
 
 def minimal_loop(run: RunSpec, device: torch.device) -> float:
     """Tokens per second of the loop that anybody would write by hand."""
-    model = build_transformer(run.model, seed=0, device=device)
+    transformer = run.model
+    assert isinstance(transformer, TransformerSpec)
+    model = build_transformer(transformer, seed=0, device=device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98))
     model.train()
     losses = []
@@ -34,7 +37,7 @@ def minimal_loop(run: RunSpec, device: torch.device) -> float:
     for step in range(run.training.steps):
         batch = make_batch(
             run.data,
-            run.model,
+            transformer,
             batch_size=run.training.batch_size,
             sequence_length=run.training.sequence_length,
             seed=0,

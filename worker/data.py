@@ -44,7 +44,7 @@ def check_data(spec: DiagnosisSpec | RaceSpec, store: Store, settings: Settings)
             _check(spec.run(number), facts, held_out=True)
         except InvalidSpecError as error:
             part, _, name = error.field.partition(".")
-            if name in getattr(arm.patch, part, {}):
+            if name.partition(".")[0] in getattr(arm.patch, part, {}):
                 field = f"arms.{number}.patch.{error.field}"
                 raise InvalidSpecError(field, error.reason) from None
             raise

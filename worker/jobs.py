@@ -60,6 +60,8 @@ class JobName(StrEnum):
     """One arm of a race with one seed."""
     RUN = "run"
     """A training loop of the caller's own, which tells where it is; there is no task."""
+    REPORT = "report"
+    """A diagnosis that was made elsewhere, and pushed; there is no task."""
 
 
 class State(StrEnum):
@@ -206,6 +208,47 @@ def submit(
     return job_id, True
 
 
+def keep_report(
+    store: Store,
+    spec: dict[str, Any],
+    report: dict[str, Any],
+    *,
+    idempotency_key: str | None = None,
+) -> tuple[str, bool]:
+    """The id of a finished job that holds a report which was made elsewhere, and whether this call
+    made it.
+
+    Raises:
+        IdempotencyKeyReusedError: the key stands for another report.
+    """
+    said = {"spec": spec, "report": report}
+    digest = spec_sha256(JobName.REPORT, said, None)
+    with store.writing() as connection:
+        hold_question(connection, digest)
+        if idempotency_key is not None:
+            known = _known_by_key(connection, idempotency_key, JobName.REPORT, **said)
+            if known is not None:
+                return known, False
+        job_id = new_id()
+        now = connection.execute(select(db_now())).scalar_one()
+        connection.execute(
+            insert(tables.jobs).values(
+                id=job_id,
+                kind=JobName.REPORT,
+                state=State.SUCCEEDED,
+                outcome=_outcome(report),
+                spec=spec,
+                spec_sha256=digest,
+                report=report,
+                share=1.0,
+                created_at=now,
+                finished_at=now,
+                idempotency_key=idempotency_key,
+            )
+        )
+    return job_id, True
+
+
 def spec_sha256(kind: JobName, body: dict[str, Any], device_kind: DeviceKind | None) -> str:
     """What tells one question from another; `body` has every default written out.
 
@@ -241,7 +284,7 @@ def earlier_job(
         IdempotencyKeyReusedError: the key stands for another request.
     """
     if idempotency_key is not None:
-        return _known_by_key(connection, idempotency_key, kind, body)
+        return _known_by_key(connection, idempotency_key, kind, spec=body)
     columns = tables.jobs.c
     succeeded = columns.state == State.SUCCEEDED
     states = {
@@ -263,17 +306,18 @@ def earlier_job(
 
 
 def _known_by_key(
-    connection: Connection, idempotency_key: str, kind: JobName, body: dict[str, Any]
+    connection: Connection, idempotency_key: str, kind: JobName, **said: dict[str, Any]
 ) -> str | None:
+    """The job that the key stands for, of which `said` are the columns that a request decides."""
     columns = tables.jobs.c
     known = connection.execute(
-        select(columns.id, columns.kind, columns.spec).where(
+        select(columns.id, columns.kind, *(columns[name] for name in said)).where(
             columns.idempotency_key == idempotency_key
         )
     ).one_or_none()
     if known is None:
         return None
-    if (known.kind, known.spec) != (kind, body):
+    if known._mapping != {"id": known.id, "kind": kind, **said}:
         raise IdempotencyKeyReusedError(idempotency_key)
     return str(known.id)
 
@@ -465,11 +509,20 @@ def beat(
 
 def succeed(store: Store, held: Claim, report: dict[str, Any]) -> bool:
     """Store the report; False, and nothing stored, if the attempt is no longer the current one."""
-    # A diagnosis has it in its verdict; a run is judged itself, and a race's arms one by one.
-    outcome = (report.get("verdict") or report).get("outcome")
     return _finish(
-        store, held, Ending.SUCCEEDED, state=State.SUCCEEDED, report=report, outcome=outcome
+        store,
+        held,
+        Ending.SUCCEEDED,
+        state=State.SUCCEEDED,
+        report=report,
+        outcome=_outcome(report),
     )
+
+
+def _outcome(report: dict[str, Any]) -> str | None:
+    """A diagnosis has it in its verdict; a run is judged itself, and a race's arms one by one."""
+    found: str | None = (report.get("verdict") or report).get("outcome")
+    return found
 
 
 def fail(store: Store, held: Claim, problem: Problem) -> bool:

@@ -13,6 +13,7 @@ from admin_core.errors import (
     AdminCoreError,
     DatasetFileError,
     DegenerateBranchError,
+    ForwardError,
     HubError,
     InvalidSpecError,
     LimitExceededError,
@@ -85,6 +86,9 @@ DEGENERATE_BRANCH = Kind(
 NON_FINITE = Kind(
     "non-finite", HTTPStatus.UNPROCESSABLE_ENTITY, "The model left the range of its numbers"
 )
+FORWARD_FAILED = Kind(
+    "forward-failed", HTTPStatus.UNPROCESSABLE_ENTITY, "The model's forward pass raises"
+)
 NO_SUCH_DEVICE = Kind("no-such-device", HTTPStatus.SERVICE_UNAVAILABLE, "The device is not there")
 NO_OMEGAS = Kind("no-omegas", HTTPStatus.CONFLICT, "The model takes no omegas")
 DATASET_REFUSED = Kind(
@@ -107,6 +111,7 @@ KIND_OF_ERROR: dict[type[AdminCoreError], Kind] = {
     InvalidSpecError: INVALID_REQUEST,
     DegenerateBranchError: DEGENERATE_BRANCH,
     NonFiniteError: NON_FINITE,
+    ForwardError: FORWARD_FAILED,
     NoSuchDeviceError: NO_SUCH_DEVICE,
     OmegaNotApplicableError: NO_OMEGAS,
     DatasetFileError: DATASET_REFUSED,
@@ -121,6 +126,8 @@ def problem_of(error: AdminCoreError) -> Problem:
     kind = next(kind for cls, kind in KIND_OF_ERROR.items() if isinstance(error, cls))
     if isinstance(error, DatasetFileError):
         return kind.problem(str(error), line=error.line)
+    if isinstance(error, ForwardError):
+        return kind.problem(str(error), module=error.path, message=error.message)
     if not isinstance(error, InvalidSpecError):
         return kind.problem(str(error))
     members: dict[str, Any] = {

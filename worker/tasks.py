@@ -79,6 +79,7 @@ def diagnose(held: Claim, attempt: RunningAttempt) -> BaseModel:
         device=settings.device,
         on_progress=attempt.on_progress,
         dataset=open_data(spec.data, settings, on_progress=attempt.on_progress),
+        limits=settings.limits,
     )
 
 
@@ -111,6 +112,7 @@ def train(held: Claim, attempt: RunningAttempt) -> BaseModel:
             on_point=tell,
             checkpoint=checkpoint,
             dataset=dataset,
+            limits=settings.limits,
         )
 
     try:

@@ -16,23 +16,25 @@ in the mode it was in, its parameters the same bit for bit.
 Source: Liu et al., EMNLP 2020, arXiv:2004.08249.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, takewhile
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from admin_core.analysis.growth import growth, proportionality
+from admin_core.analysis.tokens import by_token, token_padding
 from admin_core.data.batch import Batch
 from admin_core.errors import NonFiniteError
-from admin_core.models.transformer import Transformer
-from admin_core.report import AmplificationSection, OutputChange
+from admin_core.forward import check_seen, in_mode, run
+from admin_core.report import AmplificationSection, OutputChange, StackName
 from admin_core.residual import ResidualBranch, at_additions, at_states
 from admin_core.seeds import stream
-from admin_core.spec import AmplificationSpec, Perturbation, RandomStep, Stack, TrainingSpec
+from admin_core.spec import AmplificationSpec, Perturbation, RandomStep, TrainingSpec
 from admin_core.training.optimizers import make_optimizer
 
 RANDOM_STEP = 1e-4
@@ -43,19 +45,23 @@ GRADIENT_STEP = 1e-6
 same way, and a step of RANDOM_STEP would no longer be small."""
 
 
+Memory = Mapping[nn.Module, Any]
+"""What modules gave in one pass."""
+
+
 @dataclass(frozen=True, slots=True)
 class States:
     """One pass through the unperturbed model."""
 
-    after: list[Float[Tensor, "_ d_model"]]
-    """xhat_i per branch, in forward order; stacks may differ in their number of tokens."""
+    after: Mapping[ResidualBranch, Float[Tensor, "_ d_model"]]
+    """xhat_i by branch; stacks may differ in their number of tokens."""
 
     dependency: list[float]
     """beta_ii^2 = Var[f_i] / Var[x_{i-1} + f_i] per branch, both as they are added; what the theory
     predicts D from."""
 
-    memory: Float[Tensor, "batch source d_model"] | None
-    """The encoder's output, where a decoder attends to it."""
+    memory: Memory
+    """What each stack but the last hands on, as an encoder's output to the decoder."""
 
 
 def unit_deviation(x: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens d_model"]:
@@ -66,11 +72,11 @@ def unit_deviation(x: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens 
 
 
 def amplify(
-    model: Transformer,
+    model: nn.Module,
     branches: Sequence[ResidualBranch],
     batch: Batch,
     spec: AmplificationSpec,
-    training: TrainingSpec,
+    training: TrainingSpec | None,
     *,
     seed: int,
 ) -> AmplificationSection:
@@ -79,7 +85,7 @@ def amplify(
     Args:
         model: its parameters hold their gradients, as within `training_pass`.
         batch: the tokens that the states are compared on.
-        training: of the optimizer's step.
+        training: of the optimizer's step; None where there are no gradients to take one along.
         seed: of the random steps.
 
     Raises:
@@ -87,13 +93,16 @@ def amplify(
     """
     before = states(model, branches, batch)
 
-    def random(step: RandomStep) -> dict[Stack, OutputChange]:
+    def random(step: RandomStep) -> dict[StackName, OutputChange]:
         return random_output_change(
             model, branches, batch, before, draws=spec.draws, seed=seed, step=step
         )
 
     gaussian = Perturbation.GAUSSIAN in spec.also
-    gradient = Perturbation.GRADIENT in spec.also
+    gradient = Perturbation.GRADIENT in spec.also and training is not None
+    update: dict[StackName, OutputChange] = {}
+    if training is not None:
+        update = update_output_change(model, branches, batch, before, training)
     return AmplificationSection(
         random=random(RandomStep.SIGN),
         random_step=RANDOM_STEP,
@@ -101,36 +110,37 @@ def amplify(
         gaussian=random(RandomStep.GAUSSIAN) if gaussian else None,
         gradient=gradient_output_change(model, branches, batch, before) if gradient else None,
         gradient_step=GRADIENT_STEP,
-        update=update_output_change(model, branches, batch, before, training),
+        update=update,
     )
 
 
-def states(model: Transformer, branches: Sequence[ResidualBranch], batch: Batch) -> States:
+def states(model: nn.Module, branches: Sequence[ResidualBranch], batch: Batch) -> States:
     """The states that a perturbation's are held against.
 
     Raises:
         NonFiniteError: a state is not finite; names the first one.
     """
-    after: list[Tensor] = []
-    shares: list[Tensor] = []
+    after: dict[ResidualBranch, Tensor] = {}
+    shares: dict[ResidualBranch, Tensor] = {}
 
     def measure(branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> None:
-        shortcut, output = branch.sublayer.add.operands(shortcut, output)
+        shortcut, output = branch.operands(shortcut, output)
         total = (shortcut + output).float()
-        shares.append(output.float().var(correction=0) / total.var(correction=0))
+        shares[branch] = output.float().var(correction=0) / total.var(correction=0)
 
     with at_additions(branches, measure):
-        memory = _run(model, branches, batch, see=lambda _, x: after.append(x))
-    dependency = torch.stack(shares).tolist()
-    for branch, x, share in zip(branches, after, dependency, strict=True):
+        memory = _run(model, branches, batch, see=after.__setitem__)
+    check_seen(branches, after.keys() & shares.keys())
+    dependency = torch.stack([shares[branch] for branch in branches]).tolist()
+    for branch, share in zip(branches, dependency, strict=True):
+        x = after[branch]
         if not (torch.isfinite(x).all() and share == share):
-            dtype = next(branch.sublayer.parameters()).dtype
-            raise NonFiniteError(f"The state after {branch.path}", str(dtype).split(".")[1])
+            raise NonFiniteError(f"The state after {branch.path}", _name(branch.dtype))
     return States(after, dependency, memory)
 
 
 def random_output_change(
-    model: Transformer,
+    model: nn.Module,
     branches: Sequence[ResidualBranch],
     batch: Batch,
     before: States,
@@ -138,7 +148,7 @@ def random_output_change(
     draws: int,
     seed: int,
     step: RandomStep = RandomStep.SIGN,
-) -> dict[Stack, OutputChange]:
+) -> dict[StackName, OutputChange]:
     """D_i under a random step on every weight matrix of the residual branches: RANDOM_STEP times a
     random sign, or times a standard Gaussian.
 
@@ -168,8 +178,8 @@ def random_output_change(
 
 
 def gradient_output_change(
-    model: Transformer, branches: Sequence[ResidualBranch], batch: Batch, before: States
-) -> dict[Stack, OutputChange]:
+    model: nn.Module, branches: Sequence[ResidualBranch], batch: Batch, before: States
+) -> dict[StackName, OutputChange]:
     """D_i under a step of GRADIENT_STEP against the sign of the gradient on every weight matrix of
     the residual branches; a weight without a gradient stays where it is.
 
@@ -192,12 +202,12 @@ def gradient_output_change(
 
 
 def update_output_change(
-    model: Transformer,
+    model: nn.Module,
     branches: Sequence[ResidualBranch],
     batch: Batch,
     before: States,
     training: TrainingSpec,
-) -> dict[Stack, OutputChange]:
+) -> dict[StackName, OutputChange]:
     """D_i under one real step of the optimizer at the peak learning rate, on the whole model: its
     embeddings, and the memory that the decoder attends to, move as well.
 
@@ -228,10 +238,12 @@ def unchanged_after(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 
 
 def _branch_matrices(branches: Sequence[ResidualBranch]) -> dict[str, nn.Parameter]:
+    # A path is the name of a random stream, and must not change with the place of the built-in
+    # sub-layer's branch within it.
     return {
-        f"{branch.path}.{name}": parameter
+        path.replace(f"{branch.path}.branch.", f"{branch.path}."): parameter
         for branch in branches
-        for name, parameter in branch.sublayer.branch.named_parameters()
+        for path, parameter in branch.parameters.items()
         if parameter.ndim >= 2
     }
 
@@ -245,7 +257,7 @@ def _random_direction(step: RandomStep, like: Tensor, generator: torch.Generator
 
 
 def _output_change(
-    model: Transformer,
+    model: nn.Module,
     branches: Sequence[ResidualBranch],
     batch: Batch,
     before: States,
@@ -253,65 +265,81 @@ def _output_change(
     hold_memory: bool,
 ) -> Float[Tensor, " depth"]:
     """D_i at the state after each branch of the model as it is now."""
-    changes: list[Tensor] = []
+    changes: dict[ResidualBranch, Tensor] = {}
 
-    def compare(_: ResidualBranch, moved: Tensor) -> None:
-        changes.append((before.after[len(changes)] - moved).square().sum(-1).mean())
+    def compare(branch: ResidualBranch, moved: Tensor) -> None:
+        changes[branch] = (before.after[branch] - moved).square().sum(-1).mean()
 
     _run(model, branches, batch, see=compare, memory=before.memory if hold_memory else None)
-    return torch.stack(changes)
+    check_seen(branches, changes)
+    return torch.stack([changes[branch] for branch in branches])
 
 
 @torch.no_grad()
 def _run(
-    model: Transformer,
+    model: nn.Module,
     branches: Sequence[ResidualBranch],
     batch: Batch,
     *,
     see: Callable[[ResidualBranch, Tensor], None],
-    memory: Tensor | None = None,
-) -> Tensor | None:
-    """One pass with dropout off, which calls see(branch, xhat_i) at each state; the decoder attends
-    to `memory` where one is given. Returns the encoder's output."""
-    paddings = {
-        Stack.ENCODER: batch.inputs.get("source_padding"),
-        Stack.DECODER: batch.inputs.get("target_padding"),
-    }
+    memory: Memory | None = None,
+) -> Memory:
+    """One pass with dropout off, which calls see(branch, xhat_i) at each state; stacks hand on what
+    `memory` says where one is given. Returns what they hand on."""
+    handed_on: dict[nn.Module, Any] = {}
 
     def at_state(branch: ResidualBranch, state: Tensor) -> None:
-        see(branch, unit_deviation(_tokens(state, paddings[branch.stack])))
+        tokens = by_token(branch, state)
+        padding = token_padding(batch.padding(branch.stack), tokens)
+        kept = tokens.flatten(0, 1) if padding is None else tokens[padding.logical_not()]
+        see(branch, unit_deviation(kept))
 
-    was_training = model.training
-    model.eval()
-    try:
-        with at_states(branches, at_state):
-            source_padding = paddings[Stack.ENCODER]
-            encoded = model.encode(batch.inputs.get("source"), source_padding=source_padding)
-            attended = encoded if memory is None else memory
-            model.decode(batch.inputs.get("target"), attended, source_padding=source_padding)
-    finally:
-        model.train(was_training)
-    return encoded
+    def hand_on(module: nn.Module, _: Any, output: Any) -> Any:
+        handed_on[module] = output
+        return None if memory is None else memory[module]
+
+    with ExitStack() as hooks:
+        for module in _stacks_but_the_last(model, branches):
+            hooks.enter_context(module.register_forward_hook(hand_on))
+        hooks.enter_context(in_mode(model, training=False))
+        hooks.enter_context(at_states(branches, at_state))
+        run(model, batch, branches)
+    return handed_on
 
 
-def _tokens(
-    x: Float[Tensor, "batch seq d_model"], padding: Bool[Tensor, "batch seq"] | None
-) -> Float[Tensor, "tokens d_model"]:
-    return x.flatten(0, 1) if padding is None else x[padding.logical_not()]
+def _stacks_but_the_last(
+    model: nn.Module, branches: Sequence[ResidualBranch]
+) -> Iterator[nn.Module]:
+    """The module around each stack that another one follows: all of its branches' paths begin with
+    the module's, up to a number, which is a layer's."""
+    stacks = list(dict.fromkeys(branch.stack for branch in branches))
+    for stack in stacks[:-1]:
+        paths = [branch.path.split(".")[:-1] for branch in branches if branch.stack == stack]
+        common = takewhile(lambda steps: len(set(steps)) == 1, zip(*paths, strict=False))
+        path = [steps[0] for steps in takewhile(lambda s: not s[0].isdigit(), common)]
+        while path and isinstance(
+            model.get_submodule(".".join(path)), nn.ModuleList | nn.ModuleDict
+        ):
+            path.pop()
+        if path:
+            yield model.get_submodule(".".join(path))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _per_stack(
     branches: Sequence[ResidualBranch], before: States, changes: Float[Tensor, "draws depth"]
-) -> dict[Stack, OutputChange]:
+) -> dict[StackName, OutputChange]:
     found = {}
     for stack in dict.fromkeys(branch.stack for branch in branches):
-        rows = [row for row, branch in enumerate(branches) if branch.stack is stack]
+        rows = [row for row, branch in enumerate(branches) if branch.stack == stack]
         of_stack = changes[:, rows].double().cpu()
         finite = torch.isfinite(of_stack).all(0)
         if not finite.all():
             first = branches[rows[int(finite.logical_not().nonzero()[0])]]
-            dtype = next(first.sublayer.parameters()).dtype
-            raise NonFiniteError(f"The output change at {first.path}", str(dtype).split(".")[1])
+            raise NonFiniteError(f"The output change at {first.path}", _name(first.dtype))
         theory = list(accumulate(before.dependency[row] for row in rows))
         found[stack] = _summary([branches[row].index for row in rows], of_stack, theory)
     return found

@@ -30,20 +30,22 @@ from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from admin_core.analysis.held_norm import hold
+from admin_core.analysis.tokens import by_token, token_padding
 from admin_core.data.batch import Batch
-from admin_core.errors import DegenerateBranchError, NonFiniteError
-from admin_core.models.sublayer import ShortcutAddition
-from admin_core.models.transformer import Transformer
-from admin_core.report import DependencySection
+from admin_core.errors import DegenerateBranchError, NonFiniteError, UnavailableError
+from admin_core.forward import in_mode, run
+from admin_core.report import DependencySection, NormPlacement, StackName
 from admin_core.residual import ResidualBranch, at_additions
-from admin_core.spec import Stack
 
 MAX_ELEMENTS = 2**22
 """Numbers that one stack's components may take (16 MiB); tokens are thinned to fit, which is what
 keeps the cost near that of a training step."""
+
+DRIFT = 0.01
+"""What a state may be off the sum of its carried components, relative to its size, by rounding."""
 
 MAX_ROWS = 256
 """Depths of a stack that a report shows."""
@@ -67,8 +69,8 @@ class Dependency:
 
 
 def dependency(
-    model: Transformer, branches: Sequence[ResidualBranch], batch: Batch
-) -> dict[Stack, Dependency]:
+    model: nn.Module, branches: Sequence[ResidualBranch], batch: Batch
+) -> dict[StackName, Dependency]:
     """beta of every stack from one forward pass, with the weights as they are.
 
     Memory and time are bounded: of a batch whose components do not fit, evenly spaced tokens are
@@ -77,28 +79,22 @@ def dependency(
     Raises:
         DegenerateBranchError: a state has no variance.
         NonFiniteError: a state is not finite.
+        UnavailableError: components cannot be carried from one sub-layer to the next, or through a
+            norm.
     """
-    paddings = {
-        Stack.ENCODER: batch.inputs.get("source_padding"),
-        Stack.DECODER: batch.inputs.get("target_padding"),
-    }
-    carried: dict[Stack, _Components] = {}
+    carried: dict[StackName, _Components] = {}
 
     def carry(branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> None:
         if branch.stack not in carried:
-            depth = sum(other.stack is branch.stack for other in branches)
-            padding = paddings[branch.stack]
-            kept = _kept_tokens(shortcut, padding, num_components=depth + 1)
-            carried[branch.stack] = _Components.of_embedding(shortcut, kept, depth)
+            depth = sum(other.stack == branch.stack for other in branches)
+            tokens = by_token(branch, shortcut)
+            padding = token_padding(batch.padding(branch.stack), tokens)
+            kept = _kept_tokens(tokens, padding, num_components=depth + 1)
+            carried[branch.stack] = _Components.of_embedding(tokens, kept, depth)
         carried[branch.stack].pass_through(branch, shortcut, output)
 
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), at_additions(branches, carry):
-            model.states(**batch.inputs)
-    finally:
-        model.train(was_training)
+    with in_mode(model, training=False), torch.no_grad(), at_additions(branches, carry):
+        run(model, batch, branches)
     return {stack: components.dependency() for stack, components in carried.items()}
 
 
@@ -158,6 +154,9 @@ class _Components:
     kept: Tensor
     """Positions in the flattened batch of the tokens that are carried."""
 
+    shape: torch.Size
+    """Of the state: batch, tokens, features."""
+
     parts: Float[Tensor, "components tokens d_model"]
     """c_ij for the j so far, and room for the others; float32."""
 
@@ -168,8 +167,14 @@ class _Components:
     squares: list[Tensor] = field(default_factory=list)
     """beta_ij^2 per depth."""
 
+    state: Tensor | None = None
+    """x_i as the components add up to it; None before the first sub-layer."""
+
+    last_path: str = ""
     branch_variances: list[float] = field(default_factory=list)
     shortcut_scales: list[float] = field(default_factory=list)
+    """omega; of one per feature the root of the mean square."""
+
     norm_variances: list[float | None] = field(default_factory=list)
 
     @classmethod
@@ -181,24 +186,39 @@ class _Components:
         variances = torch.zeros(depth + 1, dtype=torch.float64)
         variances[:1] = _variances(parts[:1])
         return cls(
-            kept=kept, parts=parts, variances=variances, embedding_variance=float(variances[0])
+            kept=kept,
+            shape=x.shape,
+            parts=parts,
+            variances=variances,
+            embedding_variance=float(variances[0]),
         )
 
     def pass_through(self, branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> None:
         """Carry all components through one sub-layer, to which its branch adds one."""
         i = len(self.squares) + 1
-        add = branch.sublayer.add
-        x, f = (operand.flatten(0, 1)[self.kept].float() for operand in (shortcut, output))
-        scaled, entering = (operand[0] for operand in add.operands(x[None], f[None]))
-        norm = hold(branch.sublayer.post_norm, scaled + entering)
+        tokens = by_token(branch, shortcut)
+        if tokens.shape != self.shape:
+            raise self._broken_off(branch)
+        if self.state is not None and not _close(self._kept_of(branch, shortcut), self.state):
+            raise self._broken_off(branch)
+        scaled, entering = (
+            self._kept_of(branch, operand) for operand in branch.operands(shortcut, output)
+        )
+        ones = torch.ones_like(shortcut)
+        scaled_ones, _ = branch.operands(ones, ones)
+        is_scaled = scaled_ones is not ones
+        post_norm = branch.post_norm if branch.norm_placement is NormPlacement.POST else None
+        norm = hold(post_norm, scaled + entering)
 
-        earlier = self.parts[:i]
-        scaled_parts, _ = add.operands(earlier, earlier)
-        moved = scaled_parts is not earlier or norm.gain is not None
-        earlier.copy_(scaled_parts)
+        moved = is_scaled or norm.gain is not None
+        if is_scaled:
+            scale = self._kept_of(branch, scaled_ones)
+            self.parts[:i] *= scale
+            self.shortcut_scales.append(float(scale.square().mean().sqrt()))
+        else:
+            self.shortcut_scales.append(1.0)
         self.parts[i] = entering
         self.branch_variances += _variances(self.parts[i : i + 1]).tolist()
-        self.shortcut_scales.append(_shortcut_scale(add, f))
         self.norm_variances.append(norm.variance)
         norm.carry_(self.parts[: i + 1])
         self.parts[i] += norm.shift
@@ -212,6 +232,16 @@ class _Components:
         if not total < float("inf"):
             raise NonFiniteError(f"The state after {branch.path}", "float32")
         self.squares.append(self.variances / total)
+        self.state, self.last_path = state[0], branch.path
+
+    def _kept_of(self, branch: ResidualBranch, x: Tensor) -> Float[Tensor, "tokens d_model"]:
+        return by_token(branch, x).flatten(0, 1)[self.kept].float()
+
+    def _broken_off(self, branch: ResidualBranch) -> UnavailableError:
+        return UnavailableError(
+            f"The state after {self.last_path} is not what {branch.path} is added to: between them "
+            "something changes it that is no sub-layer, through which components cannot be carried."
+        )
 
     def dependency(self) -> Dependency:
         squares = torch.stack(self.squares)
@@ -228,6 +258,10 @@ class _Components:
         )
 
 
+def _close(x: Float[Tensor, "tokens d_model"], state: Float[Tensor, "tokens d_model"]) -> bool:
+    return bool((x - state).norm() <= DRIFT * x.norm())
+
+
 def _variances(parts: Float[Tensor, "components tokens d_model"]) -> Float[Tensor, " components"]:
     """Population variance of each component over tokens and features together."""
     # Tensor.var says the same and takes ten times as long.
@@ -235,12 +269,6 @@ def _variances(parts: Float[Tensor, "components tokens d_model"]) -> Float[Tenso
     deviations = torch.linalg.vector_norm(centred, dim=2).double()  # components tokens
     variances: Tensor = deviations.square().sum(1).cpu() / parts[0].numel()
     return variances
-
-
-def _shortcut_scale(add: ShortcutAddition, like: Float[Tensor, "tokens d_model"]) -> float:
-    """omega; of one per feature the root of the mean square."""
-    one = torch.ones_like(like[None, :1])
-    return float(add.operands(one, one)[0].square().mean().sqrt())
 
 
 def _kept_tokens(

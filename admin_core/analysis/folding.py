@@ -157,30 +157,30 @@ def _untie(state: State, spec: TransformerSpec, logit_scale: float) -> None:
         device = next(iter(state.values())).device
         waves = sinusoidal_positions(spec.max_positions, spec.d_model, device=device).double()
         for stack in spec.layers:
-            state[f"{stack.value}.embedding.positions.table.weight"] = waves
+            state[f"{stack}.embedding.positions.table.weight"] = waves
 
 
-def _scale_embedding(state: State, stack: Stack, omega: Tensor, spec: TransformerSpec) -> None:
+def _scale_embedding(state: State, stack: str, omega: Tensor, spec: TransformerSpec) -> None:
     """y_0 = omega_1 * x_0, in place."""
     remedy = (
         "Keep the first omega at 1 while training, or fold with `untie`, which gives each stack "
         "tables of its own."
     )
-    tokens = f"{stack.value}.embedding.tokens.weight"
+    tokens = f"{stack}.embedding.tokens.weight"
     if spec.tied_embeddings:
         raise TiedEmbeddingError(
             tokens,
-            f"the {stack.value}'s first omega is not 1 and scales its embedding, which the logits "
+            f"the {stack}'s first omega is not 1 and scales its embedding, which the logits "
             f"or the other stack read as well. {remedy}",
         )
     if spec.positions is Positions.SINUSOIDAL:
         raise TiedEmbeddingError(
-            f"{stack.value}.embedding.positions",
-            f"the {stack.value}'s first omega is not 1 and scales its positions, which are fixed "
+            f"{stack}.embedding.positions",
+            f"the {stack}'s first omega is not 1 and scales its positions, which are fixed "
             f"sinusoids. {remedy}",
         )
     state[tokens] = omega * state[tokens]
-    positions = f"{stack.value}.embedding.positions.table.weight"
+    positions = f"{stack}.embedding.positions.table.weight"
     if positions in state:
         state[positions] = omega * state[positions]
 

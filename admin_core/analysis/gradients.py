@@ -28,10 +28,11 @@ from admin_core.report import (
     GradientHistograms,
     GradientsSection,
     Histogram,
+    StackName,
     WeightGradient,
 )
 from admin_core.residual import ResidualBranch
-from admin_core.spec import Optimizer, Stack, TrainingSpec
+from admin_core.spec import Optimizer, TrainingSpec
 from admin_core.training.optimizers import make_optimizer
 
 COMPARED = (Optimizer.SGD, Optimizer.ADAM, Optimizer.ADAMW, Optimizer.RADAM)
@@ -47,7 +48,7 @@ class _WeightNorms:
     the norm is not finite."""
 
     path: str
-    stack: Stack | None
+    stack: StackName | None
     weight: float | None
     gradient: float | None
     updates: Mapping[Optimizer, float | None]
@@ -79,8 +80,8 @@ def gradients(
         weights=weights,
         histograms={
             stack: GradientHistograms(
-                gradient=histogram(w.relative_gradient_norm for w in weights if w.stack is stack),
-                update=histogram(w.relative_update_norm for w in weights if w.stack is stack),
+                gradient=histogram(w.relative_gradient_norm for w in weights if w.stack == stack),
+                update=histogram(w.relative_update_norm for w in weights if w.stack == stack),
             )
             for stack in dict.fromkeys(branch.stack for branch in branches)
         },
@@ -111,11 +112,11 @@ def first_step(weight: nn.Parameter, training: TrainingSpec) -> Tensor:
 
 
 def _own_weights(branch: ResidualBranch) -> list[nn.Parameter]:
-    return [weight for weight in branch.sublayer.branch.parameters() if weight.ndim >= 2]
+    return [weight for weight in branch.parameters.values() if weight.ndim >= 2]
 
 
 def _measure(
-    path: str, weight: nn.Parameter, stack: Stack | None, training: TrainingSpec
+    path: str, weight: nn.Parameter, stack: StackName | None, training: TrainingSpec
 ) -> _WeightNorms:
     updates: dict[Optimizer, float | None] = dict.fromkeys((*COMPARED, training.optimizer))
     if weight.requires_grad:
@@ -195,10 +196,10 @@ def histogram(relative_norms: Iterable[float | None]) -> Histogram:
 
 
 def _relative_to_stack(
-    norms: Sequence[float | None], stacks: Sequence[Stack | None]
+    norms: Sequence[float | None], stacks: Sequence[StackName | None]
 ) -> list[float | None]:
     """Each norm over the largest of its stack; None outside the stacks, or where all are zero."""
-    largest: dict[Stack | None, float] = {}
+    largest: dict[StackName | None, float] = {}
     for size, stack in zip(norms, stacks, strict=True):
         if size is not None and stack is not None:
             largest[stack] = max(size, largest.get(stack, 0.0))

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from admin_core.errors import UnavailableError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeldNorm:
@@ -39,18 +41,18 @@ class HeldNorm:
             parts *= self.gain
 
 
-def hold(norm: nn.Module, total: Float[Tensor, "tokens d_model"]) -> HeldNorm:
+def hold(norm: nn.Module | None, total: Float[Tensor, "tokens d_model"]) -> HeldNorm:
     """The linear map that `norm`, a LayerNorm, an RMSNorm or none, is at `total`.
 
     Raises:
-        TypeError: it is none of these.
+        UnavailableError: it is none of these.
     """
-    if isinstance(norm, nn.Identity):
+    if norm is None or isinstance(norm, nn.Identity):
         return HeldNorm(gain=None, centres=False, shift=0.0, variance=None)
     if not isinstance(norm, nn.LayerNorm | nn.RMSNorm):
-        raise TypeError(
-            f"A {type(norm).__name__} follows a shortcut addition, where a LayerNorm, an RMSNorm "
-            "or nothing was expected. Give it a case here: a norm is carried as a linear map."
+        raise UnavailableError(
+            f"A {type(norm).__name__} follows a shortcut addition, and only a LayerNorm or an "
+            "RMSNorm of torch is known to be a linear map of each token."
         )
     centres = isinstance(norm, nn.LayerNorm)
     if centres:

@@ -13,19 +13,28 @@ sink towards Adam's epsilon are how models of otherwise sound design fail at a l
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
 
 from admin_core.analysis.attention_logits import LogitRange, logit_range
+from admin_core.analysis.attention_watch import watching_attention
 from admin_core.analysis.stability import rule_check
 from admin_core.analysis.training_pass import norm
-from admin_core.errors import NonFiniteError
+from admin_core.errors import NoLossError, NonFiniteError
 from admin_core.models.attention import Attention
-from admin_core.report import AttentionRange, Finding, NumericRangeSection, SublayerRange
+from admin_core.report import (
+    AttentionRange,
+    Finding,
+    NumericRangeSection,
+    Role,
+    StackName,
+    SublayerRange,
+)
 from admin_core.residual import ResidualBranch
-from admin_core.spec import Optimizer, Stack, TrainingSpec
+from admin_core.spec import Optimizer, TrainingSpec
+from admin_core.training.loss import logits_of
 
 LOGIT_LIMIT = 128.0
 ENTROPY_LIMIT = 0.1
@@ -44,7 +53,7 @@ class RangeWatch:
         self.branches = branches
         self.activations: dict[ResidualBranch, dict[str, Tensor]] = {b: {} for b in branches}
         """Largest magnitude by the path of the module, in the order of the pass."""
-        self.logits: dict[str, tuple[Stack, LogitRange]] = {}
+        self.logits: dict[str, tuple[StackName, LogitRange]] = {}
         self.output_logit = torch.zeros(())
 
     @contextmanager
@@ -53,14 +62,14 @@ class RangeWatch:
         model's output."""
         with ExitStack() as hooks:
             for branch in self.branches:
-                for name, module in branch.sublayer.named_modules():
-                    path = f"{branch.path}.{name}"
+                for path, module in branch.modules.items():
                     if isinstance(module, Attention):
                         see = self._see_attention(branch.stack, path)
                         hooks.enter_context(module.register_forward_pre_hook(see))
                     elif not any(module.children()) and not isinstance(module, nn.Identity):
                         hook = self._see_output(branch, path)
                         hooks.enter_context(module.register_forward_hook(hook))
+            hooks.enter_context(watching_attention(self.branches, self._see_logits_of))
             hooks.enter_context(self.model.register_forward_hook(self._see_logits))
             yield
 
@@ -72,7 +81,9 @@ class RangeWatch:
         Raises:
             NonFiniteError: an activation is not finite; names the module that put it out.
         """
-        sublayers = [self._sublayer(branch, training) for branch in self.branches]
+        sublayers = [
+            self._sublayer(branch, training) for branch in self.branches if self.activations[branch]
+        ]
         attention = [
             AttentionRange(
                 stack=stack,
@@ -107,13 +118,15 @@ class RangeWatch:
     def _see_output(self, branch: ResidualBranch, path: str) -> Callable[..., None]:
         seen = self.activations[branch]
 
-        def see(_module: nn.Module, _arguments: object, output: Tensor) -> None:
+        def see(_module: nn.Module, _arguments: object, output: object) -> None:
+            if not isinstance(output, Tensor) or not output.is_floating_point():
+                return
             largest = largest_magnitude(output)
             seen[path] = seen[path].maximum(largest) if path in seen else largest
 
         return see
 
-    def _see_attention(self, stack: Stack, path: str) -> Callable[..., None]:
+    def _see_attention(self, stack: StackName, path: str) -> Callable[..., None]:
         @torch.no_grad()
         def see(
             attention: Attention,
@@ -134,16 +147,32 @@ class RangeWatch:
 
         return see
 
-    def _see_logits(self, _model: nn.Module, _arguments: object, logits: Tensor) -> None:
-        self.output_logit = largest_magnitude(logits)
+    def _see_logits_of(self, stack: StackName, path: str, found: LogitRange) -> None:
+        self.logits[path] = stack, found
+
+    def _see_logits(self, _model: nn.Module, _arguments: object, output: object) -> None:
+        with suppress(NoLossError):
+            self.output_logit = largest_magnitude(logits_of(output))
+
+    def unavailable(self) -> dict[str, str]:
+        """What the watched pass did not show, and why."""
+        attends = any(
+            branch.role in (Role.SELF_ATTENTION, Role.CROSS_ATTENTION) for branch in self.branches
+        )
+        if not attends or self.logits:
+            return {}
+        return {
+            "numeric_range.attention": "No attention of this network calls torch's "
+            "scaled_dot_product_attention, where logits could be seen."
+        }
 
     def _sublayer(self, branch: ResidualBranch, training: TrainingSpec) -> SublayerRange:
         seen = self.activations[branch]
         magnitudes = torch.stack(list(seen.values())).tolist()
         for path, magnitude in zip(seen, magnitudes, strict=True):
             if not math.isfinite(magnitude):
-                dtype = next(branch.sublayer.parameters()).dtype
-                raise NonFiniteError(f"The output of {path}", str(dtype).removeprefix("torch."))
+                dtype = str(branch.dtype).removeprefix("torch.")
+                raise NonFiniteError(f"The output of {path}", dtype)
         largest, path = max(zip(magnitudes, seen, strict=True))
         return SublayerRange(
             index=branch.index,
@@ -168,7 +197,7 @@ def _gradient_rms_over_epsilon(branch: ResidualBranch, training: TrainingSpec) -
     with or without epsilon, and is left out."""
     if training.optimizer is Optimizer.SGD:
         return None
-    gradients = [w.grad for w in branch.sublayer.branch.parameters() if w.ndim >= 2]
+    gradients = [w.grad for w in branch.parameters.values() if w.ndim >= 2]
     sizes = [norm(g) / math.sqrt(g.numel()) for g in gradients if g is not None]
     sizes = [size for size in sizes if 0 < size < math.inf]
     return min(sizes) / training.epsilon if sizes else None

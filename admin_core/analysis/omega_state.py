@@ -14,7 +14,7 @@ from torch import Tensor
 from admin_core.errors import OmegaFileError
 from admin_core.models.sublayer import ScaledShortcutAddition
 from admin_core.omega_files import check_names, tensor_name
-from admin_core.residual import ResidualBranch
+from admin_core.residual import ResidualBranch, SubLayerBranch
 
 
 def admin_branches(
@@ -24,7 +24,8 @@ def admin_branches(
     return [
         (branch, branch.sublayer.add)
         for branch in branches
-        if isinstance(branch.sublayer.add, ScaledShortcutAddition)
+        if isinstance(branch, SubLayerBranch)
+        and isinstance(branch.sublayer.add, ScaledShortcutAddition)
     ]
 
 

@@ -11,22 +11,23 @@ the options stand in `OmegaSpec` and the defaults are those of the authors' rele
 Source: Liu et al., EMNLP 2020; Transformer-Clinic.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from admin_core.analysis.conventions import make_chain
+from admin_core.analysis.tokens import by_token, token_padding
 from admin_core.data.batch import Batch
 from admin_core.errors import DegenerateBranchError, NonFiniteError
-from admin_core.models.sublayer import GatedAddition
+from admin_core.forward import check_seen, in_mode, run
 from admin_core.models.transformer import Transformer
+from admin_core.report import StackName
 from admin_core.residual import ResidualBranch, at_additions, at_sums, residual_branches
 from admin_core.seeds import ambient
-from admin_core.spec import ClinicOmega, OmegaSpec, Padding, Stack
+from admin_core.spec import ClinicOmega, OmegaSpec, Padding
 
 CLINIC = ClinicOmega()
 """One pass as in the authors' released code."""
@@ -52,6 +53,12 @@ class BranchProfile:
 
     dependency: float
     """Var of the branch as it enters the addition, over sum_variance."""
+
+    d_model: int
+    """Features of each token that the addition sees."""
+
+    num_tokens: int
+    """Tokens of a batch that it sees, padding included."""
 
     omega: float | None
     """omega_i; None in a stack that takes none."""
@@ -94,11 +101,11 @@ def variance(
 
 @torch.no_grad()
 def profile(
-    model: Transformer,
+    model: nn.Module,
     branches: Sequence[ResidualBranch],
     batch: Batch,
     *,
-    admin_stacks: Collection[Stack],
+    admin_stacks: Collection[StackName],
     seed: int,
     step: int = 0,
     omega: OmegaSpec = CLINIC,
@@ -123,59 +130,73 @@ def profile(
         DegenerateBranchError: a branch's variance is zero or not finite.
         NonFiniteError: the same in half precision, by overflow.
     """
-    paddings = _paddings(batch) if omega.padding is Padding.MASKED else {}
+    masked = omega.padding is Padding.MASKED
     chains = {
-        stack: make_chain(omega, num_sublayers=sum(b.stack is stack for b in branches))
+        stack: make_chain(omega, num_sublayers=sum(b.stack == stack for b in branches))
         for stack in admin_stacks
     }
-    rows: list[list[Tensor]] = []
-    dtypes: list[torch.dtype] = []
+
+    def variance_of(branch: ResidualBranch, x: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = by_token(branch, x)
+        padding = token_padding(batch.padding(branch.stack), tokens) if masked else None
+        return variance(tokens, padding)
+
+    rows: dict[ResidualBranch, list[Tensor]] = {}
+    # Apart, as of branches beside each other the sum may be seen first.
+    sums: dict[ResidualBranch, Tensor] = {}
+    outputs: dict[ResidualBranch, tuple[torch.dtype, torch.Size]] = {}
 
     def before_the_addition(
         branch: ResidualBranch, shortcut: Tensor, output: Tensor
     ) -> Tensor | None:
-        chain, padding = chains.get(branch.stack), paddings.get(branch.stack)
+        chain = chains.get(branch.stack)
         scale = None if chain is None else chain.applied()
-        shortcut_variance, _ = variance(shortcut, padding)
-        branch_variance, sem = variance(output, padding)
+        shortcut_variance, _ = variance_of(branch, shortcut)
+        branch_variance, sem = variance_of(branch, output)
         found = sem if chain is None else chain.found(shortcut_variance, branch_variance)
-        add = branch.sublayer.add
-        gate = add.gate if isinstance(add, GatedAddition) else torch.ones_like(sem)
-        entering_variance = gate.float().square() * branch_variance
-        rows.append([shortcut_variance, branch_variance, sem, entering_variance, found])
-        dtypes.append(output.dtype)
+        _, entering = branch.operands(shortcut, output)
+        entering_variance = branch_variance
+        if entering is not output:
+            entering_variance, _ = variance_of(branch, entering)
+        rows[branch] = [shortcut_variance, branch_variance, sem, entering_variance, found]
+        outputs[branch] = output.dtype, by_token(branch, output).shape
         return scale
 
     def after_the_addition(branch: ResidualBranch, total: Tensor) -> None:
-        sum_variance, _ = variance(total, paddings.get(branch.stack))
-        rows[-1].append(sum_variance)
+        sums[branch], _ = variance_of(branch, total)
 
-    batch.check(model.output_weight.shape[0])
-    device = next(iter(batch.inputs.values())).device
+    batch.check(model.output_weight.shape[0] if isinstance(model, Transformer) else None)
     with (
-        _mode(model, training=omega.dropout),
+        in_mode(model, training=omega.dropout),
         at_additions(branches, before_the_addition),
         at_sums(branches, after_the_addition),
-        ambient(seed, f"dropout.{step}", device),
+        ambient(seed, f"dropout.{step}", batch.device),
     ):
-        model.states(**batch.inputs)
+        run(model, batch, branches)
+    check_seen(branches, rows.keys() & sums.keys())
     # Brought to the CPU at once, so that the pass never waits for a value.
-    measured = torch.stack([torch.stack([value.double() for value in row]) for row in rows])
+    measured = torch.stack(
+        [
+            torch.stack([value.double() for value in (*rows[branch], sums[branch])])
+            for branch in branches
+        ]
+    )
     return [
-        _checked(branch, dtype, *row, takes_omega=branch.stack in chains)
-        for branch, dtype, row in zip(branches, dtypes, measured.tolist(), strict=True)
+        _checked(branch, *outputs[branch], *row, takes_omega=branch.stack in chains)
+        for branch, row in zip(branches, measured.tolist(), strict=True)
     ]
 
 
 def profile_repeatedly(
-    model: Transformer,
+    model: nn.Module,
     branches: Sequence[ResidualBranch],
     *,
     omega: OmegaSpec,
-    admin_stacks: Collection[Stack],
+    admin_stacks: Collection[StackName],
     seed: int,
-    make_model: Callable[[int], Transformer],
+    make_model: Callable[[int], nn.Module],
     make_batch: Callable[[int, int], Batch],
+    find_branches: Callable[[nn.Module], Sequence[ResidualBranch]] = residual_branches,
 ) -> list[BranchProfile]:
     """`omega.batches` passes through each of `omega.seeds` models, averaged; one pass by default.
 
@@ -185,6 +206,7 @@ def profile_repeatedly(
         make_model: a fresh model on the same device from a seed; asked for seed + 1 and on, one
             at a time.
         make_batch: the batch for a seed and a step, on the same device.
+        find_branches: of such a model.
 
     Raises:
         as `profile` does.
@@ -194,7 +216,7 @@ def profile_repeatedly(
         """A pass for each batch. The profiles speak of `branches` and not of the model's own, so
         that no model but the first outlives its passes."""
         own_model = model if own_seed == seed else make_model(own_seed)
-        own_branches = residual_branches(own_model)
+        own_branches = branches if own_seed == seed else find_branches(own_model)
         passes = []
         for step in range(omega.batches):
             found = profile(
@@ -261,26 +283,10 @@ def _mean(profiles: list[list[BranchProfile]]) -> BranchProfile:
     return replace(averaged, omega=omega, omega_sem=squared_sem / (2 * omega))
 
 
-def _paddings(batch: Batch) -> dict[Stack, Tensor | None]:
-    return {
-        Stack.ENCODER: batch.inputs.get("source_padding"),
-        Stack.DECODER: batch.inputs.get("target_padding"),
-    }
-
-
-@contextmanager
-def _mode(model: Transformer, *, training: bool) -> Iterator[None]:
-    before = model.training
-    model.train(training)
-    try:
-        yield
-    finally:
-        model.train(before)
-
-
 def _checked(
     branch: ResidualBranch,
     dtype: torch.dtype,
+    shape: torch.Size,
     shortcut_variance: float,
     branch_variance: float,
     sem: float,
@@ -295,7 +301,7 @@ def _checked(
             raise NonFiniteError(f"The residual branch of {branch.path}", "float16")
         raise DegenerateBranchError(branch.path, branch_variance)
     if takes_omega and omega == 0:  # by the convention in which the embedding is a branch
-        raise DegenerateBranchError(f"{branch.stack.value}.embedding", shortcut_variance)
+        raise DegenerateBranchError(f"{branch.stack}.embedding", shortcut_variance)
     return BranchProfile(
         branch=branch,
         shortcut_variance=shortcut_variance,
@@ -303,6 +309,8 @@ def _checked(
         branch_variance_sem=None if sem != sem else sem,
         sum_variance=sum_variance,
         dependency=entering_variance / sum_variance,
+        d_model=shape[2],
+        num_tokens=shape[0] * shape[1],
         omega=omega if takes_omega else None,
         omega_sem=None,
     )

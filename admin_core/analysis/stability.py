@@ -6,6 +6,7 @@ hides no other.
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -76,9 +77,9 @@ class StabilityCheck:
         self.variances: dict[str, dict[str, float]] = defaultdict(dict)
         """Of the tensors that are the same in each layer of a stack, by group and path."""
         self.groups = {
-            f"{branch.path}.{name}": f"the {branch.stack}'s {branch.role} {name}"
+            path: f"the {branch.stack}'s {branch.role} {_within_layer(path, branch)}"
             for branch in branches
-            for name, _ in (*branch.sublayer.named_modules(), *branch.sublayer.named_parameters())
+            for path in _paths(branch)
         }
 
     @contextmanager
@@ -159,3 +160,17 @@ class StabilityCheck:
         """Remember the variance of a tensor that every layer of a stack has one of."""
         if path in self.groups:
             self.variances[group][path] = torch.var(tensor.float(), correction=0).item()
+
+
+def _paths(branch: ResidualBranch) -> Iterator[str]:
+    """Of a branch's modules and their parameters."""
+    for path, module in branch.modules.items():
+        yield path
+        yield from (f"{path}.{name}" for name, _ in module.named_parameters(recurse=False))
+
+
+def _within_layer(path: str, branch: ResidualBranch) -> str:
+    """What a path has in common with its counterparts in the other layers."""
+    if path.startswith(f"{branch.path}."):
+        return path.removeprefix(f"{branch.path}.")
+    return re.sub(r"\.\d+(?=\.)", ".*", path)

@@ -90,7 +90,7 @@ def _run(
             )
 
     model.train()
-    device = batch.targets.device
+    device = batch.device
     with ExitStack() as hooks:
         for watching in watch:
             hooks.enter_context(watching)
@@ -110,8 +110,7 @@ def _run(
 def _non_finite(finite: Sequence[tuple[ResidualBranch, Tensor]], loss: Tensor) -> NonFiniteError:
     for branch, is_finite in finite:
         if not is_finite:
-            dtype = next(branch.sublayer.parameters()).dtype
-            return NonFiniteError(f"The state after {branch.path}", _name(dtype))
+            return NonFiniteError(f"The state after {branch.path}", _name(branch.dtype))
     return NonFiniteError("The training loss", _name(loss.dtype))
 
 

@@ -22,6 +22,7 @@ from admin_core.data import synthetic, text
 from admin_core.data.batch import IGNORED, Batch
 from admin_core.data.dataset import Dataset
 from admin_core.data.denoising import cut_spans
+from admin_core.data.reader import Reader
 from admin_core.data.span_lengths import text_length
 from admin_core.data.text import Split
 from admin_core.errors import InvalidSpecError
@@ -49,7 +50,7 @@ TASKS = frozenset({SyntheticName.COPY, SyntheticName.REVERSE, SyntheticName.SORT
 
 def make_batch(
     data: DataSpec,
-    model: TransformerSpec,
+    model: TransformerSpec | Reader,
     *,
     batch_size: int,
     sequence_length: int,

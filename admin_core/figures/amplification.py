@@ -14,8 +14,7 @@ from admin_core.figures.figure import (
     rounded,
     stacks_of,
 )
-from admin_core.report import OutputChange, Report
-from admin_core.spec import Stack
+from admin_core.report import OutputChange, Report, StackName
 
 MOST_DEPTHS = 150
 LAWS: dict[str, Callable[[float], float]] = {"O(N)": lambda i: i, "O(log N)": lambda i: 1 + log(i)}
@@ -37,7 +36,7 @@ def amplification(report: Report) -> Figure | None:
     if not panels:
         return None
     laws = [
-        f"the {stack.value}'s grows with slope {change.slope:.2f}"
+        f"the {stack}'s grows with slope {change.slope:.2f}"
         for stack, change in report.amplification.random.items()
         if change.slope is not None
     ]
@@ -54,7 +53,7 @@ def amplification(report: Report) -> Figure | None:
     )
 
 
-def _panel(name: str, changes: dict[Stack, OutputChange]) -> Chart | None:
+def _panel(name: str, changes: dict[StackName, OutputChange]) -> Chart | None:
     rows: Rows = []
     for stack, change in changes.items():
         rows += _curve(stack, MEASURED, change.depths, change.output_change)
@@ -110,10 +109,10 @@ def _panel(name: str, changes: dict[Stack, OutputChange]) -> Chart | None:
     }
 
 
-def _curve(stack: Stack, kind: str, depths: list[int], changes: list[float]) -> Rows:
+def _curve(stack: StackName, kind: str, depths: list[int], changes: list[float]) -> Rows:
     """Without what a logarithm cannot show."""
     return [
-        {"i": depths[n], "change": rounded(changes[n]), "series": stack.value, "kind": kind}
+        {"i": depths[n], "change": rounded(changes[n]), "series": str(stack), "kind": kind}
         for n in evenly(len(depths), MOST_DEPTHS)
         if changes[n] > 0
     ]

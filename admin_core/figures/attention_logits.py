@@ -14,7 +14,7 @@ def attention_logits(report: Report) -> Figure | None:
     found = report.numeric_range.attention
     many = sum(len(attention.largest_logit) for attention in found) > MOST_DOTS
     rows: Rows = [
-        {"n": n, "logit": rounded(logit), "series": attention.stack.value}
+        {"n": n, "logit": rounded(logit), "series": str(attention.stack)}
         for n, attention in enumerate(found, start=1)
         for logit in sorted(attention.largest_logit, reverse=True)[: 1 if many else None]
     ]

@@ -21,7 +21,7 @@ def branches(report: Report) -> Figure | None:
     values = [branch.branch_variance for branch in report.branches]
     panels = []
     for stack in dict.fromkeys(branch.stack for branch in report.branches):
-        found = [branch for branch in report.branches if branch.stack is stack]
+        found = [branch for branch in report.branches if branch.stack == stack]
         found = [found[place] for place in evenly(len(found), MOST_POINTS)]
         rows = [
             {
@@ -34,7 +34,7 @@ def branches(report: Report) -> Figure | None:
         ]
         panels.append(
             {
-                "title": stack.value,
+                "title": str(stack),
                 "width": 300,
                 "height": 220,
                 "data": {"values": rows},

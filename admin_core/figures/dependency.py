@@ -13,7 +13,7 @@ def dependency(report: Report) -> Figure | None:
     if not report.dependency:
         return None
     panels = [
-        _map(stack.value, section) for stack, section in report.dependency.items() if section.depths
+        _map(str(stack), section) for stack, section in report.dependency.items() if section.depths
     ]
     if not panels:
         return None

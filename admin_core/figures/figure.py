@@ -8,8 +8,10 @@ No torch is loaded here, nor what draws.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import cycle
 from typing import Any
 
+from admin_core.report import StackName
 from admin_core.spec import Stack
 
 Chart = dict[str, Any]
@@ -30,8 +32,11 @@ SERIES_COLOURS = (GREEN, VERMILLION, BLUE, PURPLE, ORANGE, SKY)
 SERIES_DASHES = ([1, 0], [6, 3], [2, 2])
 """Of the first six series, the next six, and so on."""
 
-STACK_COLOURS = {Stack.ENCODER: BLUE, Stack.DECODER: VERMILLION}
+STACK_COLOURS: dict[str, str] = {Stack.ENCODER: BLUE, Stack.DECODER: VERMILLION}
 """The same in every figure."""
+
+OTHER_STACK_COLOURS = (GREEN, PURPLE, ORANGE, SKY)
+"""Of the stacks of a network that has several of a kind, in turn."""
 
 MOST_POINTS = 300
 """Of a line."""
@@ -115,10 +120,12 @@ def coloured(colours: dict[str, str], title: str | None = None, field: str = "se
     }
 
 
-def stacks_of(found: Iterable[Stack]) -> dict[str, str]:
+def stacks_of(found: Iterable[StackName]) -> dict[str, str]:
     """Colours by name of the stacks that there are."""
-    present = set(found)
-    return {stack.value: colour for stack, colour in STACK_COLOURS.items() if stack in present}
+    present = dict.fromkeys(map(str, found))
+    colours = {str(stack): colour for stack, colour in STACK_COLOURS.items() if stack in present}
+    others = [name for name in present if name not in colours]
+    return colours | dict(zip(others, cycle(OTHER_STACK_COLOURS), strict=False))
 
 
 def thinned(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:

@@ -58,7 +58,7 @@ def _panel(
     value_of: Callable[[BranchGradient], float | None],
 ) -> Chart:
     rows: Rows = [
-        {"i": branch.index, "y": rounded(value), "series": branch.stack.value}
+        {"i": branch.index, "y": rounded(value), "series": str(branch.stack)}
         for branch in (found[place] for place in evenly(len(found), MOST_POINTS))
         if (value := value_of(branch)) is not None
     ]

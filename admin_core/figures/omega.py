@@ -32,7 +32,7 @@ def omega(report: Report) -> Figure | None:
                 "omega": rounded(branch.omega),
                 "low": rounded(branch.omega - margin),
                 "high": rounded(branch.omega + margin),
-                "series": branch.stack.value,
+                "series": str(branch.stack),
             }
         )
     y_title = "omega_i (scale on the shortcut)"

@@ -58,7 +58,7 @@ def growth(amplification: AmplificationSection) -> Table:
         rows=[
             (
                 step,
-                stack.value,
+                str(stack),
                 number(change.output_change[-1] if change.output_change else None),
                 number(change.slope, 2),
                 NOTHING if change.law is None else change.law.value,
@@ -120,7 +120,7 @@ def sublayers(branches: list[Branch], *, most: int) -> Table:
         names=frozenset({"path"}),
         rows=[
             (
-                branch.stack.value,
+                str(branch.stack),
                 str(branch.index),
                 branch.path,
                 words(branch.role.value),

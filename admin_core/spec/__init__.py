@@ -19,12 +19,12 @@ from admin_core.spec.data import (
     UploadData,
 )
 from admin_core.spec.diagnosis import ALL_ANALYSES, Analysis, DiagnosisSpec
+from admin_core.spec.huggingface import HuggingFaceSpec
 from admin_core.spec.model import (
     POST_NORM_SCHEMES,
     Activation,
     Architecture,
     Initialisation,
-    ModelSpec,
     Norm,
     Positions,
     Scheme,
@@ -43,7 +43,7 @@ from admin_core.spec.omega import (
     PaperOmega,
 )
 from admin_core.spec.parts import Count, Part, Probability, Real, Whole
-from admin_core.spec.subject import Subject
+from admin_core.spec.subject import ModelSpec, Subject
 from admin_core.spec.training import Autocast, Optimizer, Schedule, TrainingSpec
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "DiagnosisSpec",
     "FirstValue",
     "HubData",
+    "HuggingFaceSpec",
     "Initialisation",
     "ModelSpec",
     "Norm",

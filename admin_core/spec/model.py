@@ -231,6 +231,3 @@ class TransformerSpec(Part):
         if isinstance(self.scheme, StackSchemes):
             return self.scheme.encoder if stack is Stack.ENCODER else self.scheme.decoder
         return self.scheme
-
-
-ModelSpec = TransformerSpec

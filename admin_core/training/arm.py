@@ -8,7 +8,7 @@ one that was stopped goes on from its last checkpoint as if nothing had happened
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,20 +16,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from admin_core.analysis.omega import apply_omegas
 from admin_core.analysis.profiling import profile
 from admin_core.data.batch import Batch
 from admin_core.data.dataset import Dataset
 from admin_core.device import resolve_device
 from admin_core.errors import AnalysisReleasedError
-from admin_core.models.transformer import Transformer, build_transformer
+from admin_core.forward import failures_told
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.race_report import RacePoint, SeedResult, Stopped, ValidationPoint
 from admin_core.race_spec import RunSpec
-from admin_core.residual import residual_branches
+from admin_core.residual import ResidualBranch
 from admin_core.seeds import derived_seed
-from admin_core.size import num_parameters
-from admin_core.spec import Scheme
+from admin_core.size import Limits
+from admin_core.sources import Source, source_of
 from admin_core.training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from admin_core.training.monitor import Monitor
 from admin_core.training.optimizers import make_optimizer
@@ -77,6 +76,7 @@ def train_arm(
     on_point: OnPoint = ignore_point,
     checkpoint: Checkpoint | None = None,
     dataset: Dataset | None = None,
+    limits: Limits | None = None,
 ) -> SeedResult:
     """Train the run's model and say what became of it.
 
@@ -89,6 +89,7 @@ def train_arm(
         on_point: the same, with the step's loss and what was seen.
         checkpoint: where to leave the state now and then, and to go on from where there is one.
         dataset: what the run's `data` stands for, if that is an upload or of the hub.
+        limits: what a model may take whose size only shows when it is built.
 
     Raises:
         InvalidSpecError: the model or the sequence length does not fit the data set.
@@ -99,17 +100,30 @@ def train_arm(
     on = resolve_device(device)
     training = run.training
     state = RunState()
-    batches = RunBatches(run, seed, on, dataset)
-    model = build_transformer(run.model, seed=seed, device=on)
+    source = source_of(run, on, limits, dataset)
+    source.check_data(held_out=True)
+    batches = RunBatches(run, seed, source)
+    model = source.build(seed)
+    branches = source.branches(model)
+    restored = checkpoint is not None and checkpoint.path.exists()
+    if restored:
+        # Some networks have omegas from here on alone; the checkpoint holds their values.
+        source.take_omegas(dict.fromkeys(_admin_branches(source, branches), 1.0))
+    else:
+        state.omegas = profile_admin(source, model, branches, batches.training(0), seed=seed)
     optimizer = make_optimizer(model, training)
     monitor = Monitor(
-        model, optimizer, every=run.monitoring.every, loss_rule=run.monitoring.loss_rule
+        model,
+        optimizer,
+        every=run.monitoring.every,
+        loss_rule=run.monitoring.loss_rule,
+        branches=branches,
     )
-    if checkpoint is not None and checkpoint.path.exists():
-        state = _restore(checkpoint, run, seed, model, optimizer, monitor)
-    else:
-        state.omegas = profile_admin(model, run, batches.training(0), seed=seed)
     unigram_loss = batches.unigram_loss()
+    if unigram_loss is None:
+        unigram_loss = validation_loss(model, optimizer, batches.held_out())
+    if checkpoint is not None and restored:
+        state = _restore(checkpoint, run, seed, model, optimizer, monitor)
 
     def save() -> None:
         if checkpoint is not None:
@@ -126,7 +140,7 @@ def train_arm(
     model.train()
     stopped: Stopped | None = None
     saved_at = time.monotonic()
-    with monitor, _own_random_state(on):
+    with monitor, failures_told(model), _own_random_state(on):
         while state.step < training.steps and stopped is None:
             step = state.step + 1
             learning_rate = learning_rate_at(step, training)
@@ -136,7 +150,7 @@ def train_arm(
             loss = training_step(model, optimizer, drawn, training, learning_rate=learning_rate)
             state.step = step
             state.seconds += time.perf_counter() - started
-            state.tokens += sum(batch.targets.numel() for batch in drawn)
+            state.tokens += sum(batch.num_answers for batch in drawn)
 
             watch = monitor.step(loss)
             if math.isfinite(loss):
@@ -185,7 +199,7 @@ def train_arm(
         validation=[ValidationPoint.model_validate(point) for point in state.validation],
         spikes=judgement.spikes,
         unigram_loss=unigram_loss,
-        num_parameters=num_parameters(run.model),
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         tokens_per_second=state.tokens_per_second,
         seconds=state.seconds,
         omegas=state.omegas,
@@ -193,16 +207,28 @@ def train_arm(
     )
 
 
-def profile_admin(model: Transformer, run: RunSpec, batch: Batch, *, seed: int) -> dict[str, float]:
+def profile_admin(
+    source: Source,
+    model: nn.Module,
+    branches: Sequence[ResidualBranch],
+    batch: Batch,
+    *,
+    seed: int,
+) -> dict[str, float]:
     """Give every Admin stack its omegas by the clinic convention, from one pass over `batch`;
     returns them by path. Other stacks stay as they are."""
-    stacks = [stack for stack in run.model.layers if run.model.scheme_of(stack) is Scheme.ADMIN]
+    stacks = source.admin_stacks(branches)
     if not stacks:
         return {}
-    branches = residual_branches(model)
     profiles = profile(model, branches, batch, admin_stacks=stacks, seed=seed)
-    apply_omegas(profiles)
-    return {found.branch.path: found.omega for found in profiles if found.omega is not None}
+    omegas = {found.branch: found.omega for found in profiles if found.omega is not None}
+    source.take_omegas(omegas)
+    return {branch.path: omega for branch, omega in omegas.items()}
+
+
+def _admin_branches(source: Source, branches: Sequence[ResidualBranch]) -> list[ResidualBranch]:
+    stacks = source.admin_stacks(branches)
+    return [branch for branch in branches if branch.stack in stacks]
 
 
 def _validate(

@@ -40,12 +40,15 @@ def parameter_groups(
     """The trainable parameters of each sub-layer by its path, and of each module outside them; a
     tied parameter under its first path."""
     paths = [branch.path for branch in branches]
+    owners = {weight: b.path for b in reversed(branches) for weight in b.parameters.values()}
     groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         module = name.rpartition(".")[0]
-        owner = next((path for path in paths if name.startswith(f"{path}.")), module)
+        owner = owners.get(parameter) or next(
+            (path for path in paths if name.startswith(f"{path}.")), module
+        )
         groups.setdefault(owner, []).append(parameter)
     return groups
 
@@ -117,7 +120,7 @@ class Look:
     def _see_addition(self, branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> None:
         if not self.model.training:
             return
-        x, f = branch.sublayer.add.operands(shortcut[:SEQUENCES], output[:SEQUENCES])
+        x, f = branch.operands(shortcut[:SEQUENCES], output[:SEQUENCES])
         total = (x + f).float().var(correction=0)
         self.dependency[branch.path] = f.float().var(correction=0) / total
 

@@ -14,7 +14,7 @@ closely (`admin_core.training.look`); between looks the model carries no hook.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from admin_core.race_report import MonitorSection, WatchPoint
-from admin_core.residual import residual_branches
+from admin_core.residual import ResidualBranch, residual_branches
 from admin_core.training.findings import Findings
 from admin_core.training.look import Look, parameter_groups
 from admin_core.training.loss_rules import LOSS_RULES, LossDetector, LossPreset
@@ -46,11 +46,13 @@ class Monitor:
         *,
         every: int = 50,
         loss_rule: LossPreset = LossPreset.OLMO,
+        branches: Sequence[ResidualBranch] | None = None,
         on_point: OnStepPoint | None = None,
     ) -> None:
         """`every` 0 never looks closely; losses are followed all the same.
 
         Args:
+            branches: of another network than the built-in Transformer, those that `discover` finds.
             on_point: told of every step; `app.push` sends it on.
         """
         self.on_point = on_point
@@ -58,7 +60,7 @@ class Monitor:
         self.optimizer = optimizer
         self.every = every
         self.loss_rule = loss_rule
-        self.branches = residual_branches(model)
+        self.branches = residual_branches(model) if branches is None else branches
         self.groups = parameter_groups(model, self.branches)
         self.detector = LossDetector(LOSS_RULES[loss_rule])
         self.findings = Findings()

@@ -16,8 +16,16 @@ The thresholds lie between the runs that trained and those that did not in a sma
 edges that were seen, not probabilities. `python -m bench.first_verdict` repeats the trial.
 """
 
-from admin_core.report import AmplificationSection, Outcome, OutputChange, Reason, Verdict
-from admin_core.spec import Stack
+from collections.abc import Mapping
+
+from admin_core.report import (
+    AmplificationSection,
+    Outcome,
+    OutputChange,
+    Reason,
+    StackName,
+    Verdict,
+)
 
 GROWTH_AT_RISK = 22.5
 GROWTH_UNSTABLE = 28.0
@@ -34,11 +42,22 @@ SEVERITY = {outcome: rank for rank, outcome in enumerate(Outcome)}
 """From good to bad."""
 
 
-def judge(amplification: AmplificationSection, *, d_model: int) -> Verdict:
-    """The worst of what the rules say, and why."""
+def judge(
+    amplification: AmplificationSection, *, d_model: int | Mapping[StackName, int]
+) -> Verdict:
+    """The worst of what the rules say, and why.
+
+    Args:
+        d_model: features of the last state, of all stacks or of each.
+    """
     reasons = []
     for stack, random in amplification.random.items():
-        share = amplification.update[stack].output_change[-1] / (2 * d_model)
+        width = d_model if isinstance(d_model, int) else d_model[stack]
+        update = amplification.update.get(stack)
+        if update is None:  # a model without a loss takes no steps
+            reasons.append(_growth(stack, random, share=1.0))
+            continue
+        share = update.output_change[-1] / (2 * width)
         reasons += [_growth(stack, random, share), _update(stack, share)]
     reasons.sort(key=lambda reason: -SEVERITY[reason.outcome])
     return Verdict(
@@ -64,7 +83,7 @@ def steadied_slope(random: OutputChange) -> float:
     return weight * random.slope + (1 - weight) * random.predicted_slope
 
 
-def _growth(stack: Stack, random: OutputChange, share: float) -> Reason:
+def _growth(stack: StackName, random: OutputChange, share: float) -> Reason:
     depth = random.depths[-1]
     growth = depth ** steadied_slope(random)
     harmless = share < UPDATE_SHARE_HARMLESS
@@ -79,29 +98,29 @@ def _growth(stack: Stack, random: OutputChange, share: float) -> Reason:
     return Reason(
         rule="amplification",
         outcome=outcome,
-        path=stack.value,
+        path=str(stack),
         measured=growth,
         threshold=GROWTH_UNSTABLE if growth >= GROWTH_UNSTABLE else GROWTH_AT_RISK,
         formula="N^s, s = log-log slope of the output change under a random step, steadied by the "
         "slope of C * sum beta_ii^2",
         explanation=(
-            f"Over {depth} sub-layers the {stack.value} amplifies a small parameter change "
+            f"Over {depth} sub-layers the {stack} amplifies a small parameter change "
             f"{growth:.1f} times, {ending}"
         ),
     )
 
 
-def _update(stack: Stack, share: float) -> Reason:
+def _update(stack: StackName, share: float) -> Reason:
     at_risk = share >= UPDATE_SHARE_AT_RISK
     return Reason(
         rule="update",
         outcome=Outcome.AT_RISK if at_risk else Outcome.STABLE,
-        path=stack.value,
+        path=str(stack),
         measured=share,
         threshold=UPDATE_SHARE_AT_RISK,
         formula="D_N / (2 d_model) under one optimizer step at the peak learning rate",
         explanation=(
-            f"One step at the peak learning rate moves the {stack.value}'s output "
+            f"One step at the peak learning rate moves the {stack}'s output "
             f"{100 * share:.2g} % of the way to an unrelated one."
         ),
     )

@@ -7,7 +7,7 @@ from admin_core.size import check_limits
 from admin_core.spec import DiagnosisSpec
 from app.body import JsonRoute
 from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
-from app.job_answers import cancelled, find_job, shown, submitted
+from app.job_answers import DIAGNOSES, cancelled, find_job, shown, submitted
 from app.job_view import JobView, job_json
 from app.problems import documented
 from worker import jobs
@@ -120,5 +120,5 @@ def submit(
 
 
 def find(store: Store, job_id: str) -> Job:
-    """The diagnosis; raises a 404 problem if there is none."""
-    return find_job(store, job_id, JobName.DIAGNOSIS)
+    """The diagnosis, made here or pushed; raises a 404 problem if there is none."""
+    return find_job(store, job_id, *DIAGNOSES)

@@ -7,9 +7,8 @@ from fastapi import APIRouter, Query, Response
 from admin_core.omega_files import OmegaFormat, omega_file
 from admin_core.report import Report
 from app.deps import StoreDep, Wait, WaitingDep
-from app.job_answers import finished_job
+from app.job_answers import DIAGNOSES, finished_job
 from app.problems import documented
-from worker.jobs import JobName
 
 router = APIRouter(prefix="/v1", tags=["diagnoses"])
 
@@ -53,7 +52,7 @@ async def get_omega(
     wait: Wait = 0,
 ) -> Response:
     """Every omega in forward order, the encoder first; 409 where there are none."""
-    job = await finished_job(store, waiting, job_id, JobName.DIAGNOSIS, wait)
+    job = await finished_job(store, waiting, job_id, DIAGNOSES, wait)
     content = omega_file(Report.model_validate(job.report), file_format)
     media_type, name = FILES[file_format]
     return Response(

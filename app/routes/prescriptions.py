@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response, status
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from admin_core.errors import LimitExceededError
+from admin_core.errors import InvalidSpecError, LimitExceededError
 from admin_core.race_size import check_race_limits
 from admin_core.race_spec import RaceSpec
 from admin_core.report import Verdict
@@ -19,7 +19,7 @@ from app.job_view import RaceView, job_path
 from app.problems import NO_VERDICT, NOTHING_PRESCRIBED_YET, ProblemError, documented
 from app.routes.races import find_json, submit
 from app.verification import Verification
-from worker.jobs import FINISHED, Job, Reuse
+from worker.jobs import FINISHED, Job, JobName, Reuse
 from worker.problem import LIMIT_EXCEEDED, FieldError
 from worker.settings import Settings
 from worker.store import Store
@@ -66,6 +66,12 @@ async def verify_prescription(
 def race_asked_for(request: Verification, settings: Settings, store: Store) -> RaceSpec:
     """The race, within the limits; a problem if there is no such prescription to be raced."""
     job = named_diagnosis(store, request.diagnosis, field="diagnosis")
+    if job.kind == JobName.REPORT:
+        raise InvalidSpecError(
+            "diagnosis",
+            "is of a network that is not here: its report was pushed, and no code came with it; "
+            "train it with the prescription where it was diagnosed",
+        )
     verdict = _verdict(job)
     try:
         spec, judged = DiagnosisSpec.model_validate(job.spec), Verdict.model_validate(verdict)

@@ -20,7 +20,7 @@ from admin_core.report_files.of_report import ReportFormat, report_file
 from admin_core.report_files.security import content_security_policy
 from app.deps import DrawingDep, StoreDep, Wait, WaitingDep
 from app.drawing import DrawingError
-from app.job_answers import finished_job, is_known
+from app.job_answers import DIAGNOSES, finished_job, is_known
 from app.problems import CANNOT_DRAW, NOT_FOUND, OLD_REPORT, ProblemError, documented
 from app.routes.gate import FailOn
 from worker.jobs import Job, JobName
@@ -90,7 +90,7 @@ async def get_diagnosis_report(
     wait: Wait = 0,
 ) -> Response:
     """The report: a page that opens without a network, Markdown for a pull request, or JSON."""
-    job = await finished_job(store, waiting, job_id, JobName.DIAGNOSIS, wait)
+    job = await finished_job(store, waiting, job_id, DIAGNOSES, wait)
     return await _report(job, suffix, request, drawing)
 
 
@@ -110,7 +110,7 @@ async def get_race_report(
     wait: Wait = 0,
 ) -> Response:
     """The report: a page that opens without a network, Markdown for a pull request, or JSON."""
-    job = await finished_job(store, waiting, race_id, JobName.RACE, wait)
+    job = await finished_job(store, waiting, race_id, (JobName.RACE,), wait)
     return await _report(job, suffix, request, drawing)
 
 
@@ -129,7 +129,7 @@ async def get_junit(
     wait: Wait = 0,
 ) -> Response:
     """One test case for each rule. Rules of the verdict fail, the others only say what they saw."""
-    job = await finished_job(store, waiting, job_id, JobName.DIAGNOSIS, wait)
+    job = await finished_job(store, waiting, job_id, DIAGNOSES, wait)
     tag = _etag(job, f"junit.{fail_on}")
     if is_known(tag, request):
         return Response(status_code=304, headers={"ETag": tag})
@@ -156,7 +156,7 @@ async def get_diagnosis_figure(
     wait: Wait = 0,
 ) -> Response:
     """`branches`, `omega`, `amplification`, `dependency`, `gradients` or `attention_logits`."""
-    job = await finished_job(store, waiting, job_id, JobName.DIAGNOSIS, wait)
+    job = await finished_job(store, waiting, job_id, DIAGNOSES, wait)
     return await _figure(job, name, suffix, Theme(theme), request, drawing)
 
 
@@ -178,7 +178,7 @@ async def get_race_figure(
     wait: Wait = 0,
 ) -> Response:
     """`curves`, `outcomes` or `gradient_norms`."""
-    job = await finished_job(store, waiting, race_id, JobName.RACE, wait)
+    job = await finished_job(store, waiting, race_id, (JobName.RACE,), wait)
     return await _figure(job, name, suffix, Theme(theme), request, drawing)
 
 

@@ -56,7 +56,7 @@ def _deviations(branches: Sequence[Branch], expected: Sequence[float]) -> Rows:
 def _row(series: str, branch: Branch, value: float) -> dict[str, Any]:
     return {
         "series": series,
-        "stack": branch.stack.value,
+        "stack": str(branch.stack),
         "i": branch.index,
         "value": rounded(value),
     }

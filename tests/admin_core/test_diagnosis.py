@@ -15,7 +15,7 @@ from admin_core.errors import (
 from admin_core.models.transformer import Transformer, build_transformer
 from admin_core.progress import Progress
 from admin_core.report import Outcome, Report
-from admin_core.spec import Analysis, DiagnosisSpec
+from admin_core.spec import Analysis, DiagnosisSpec, TransformerSpec
 from tests.admin_core.specs import EVERY_PART, small
 
 SECTIONS = {
@@ -76,6 +76,7 @@ class TestAReport:
         assert environment.data_sha256 is not None
         assert set(environment.durations_seconds) == {
             "build",
+            "branches",
             "omega",
             "dependency",
             "gradients",
@@ -158,6 +159,7 @@ class TestWhatCannotBeDiagnosed:
 class TestGivenWeights:
     def test_are_diagnosed_without_omegas(self, tmp_path: Path) -> None:
         spec = request(model=small(scheme="admin").model_dump(exclude_none=True))
+        assert isinstance(spec.model, TransformerSpec)
         trained = build_transformer(spec.model, seed=7)
         path = tmp_path / "trained.safetensors"
         save_file({name: p.detach() for name, p in trained.named_parameters()}, path)

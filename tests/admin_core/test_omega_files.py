@@ -201,7 +201,7 @@ def test_a_report_can_be_had_in_every_format(file_format: OmegaFormat) -> None:
     )
     report = diagnose_spec(spec)
     encoder = [branch for branch in report.branches if branch.stack is Stack.ENCODER]
-    places = [Somewhere(branch.stack, branch.index, branch.path) for branch in encoder]
+    places = [Somewhere(Stack(branch.stack), branch.index, branch.path) for branch in encoder]
     omegas = READERS[file_format](omega_file(report, file_format), places)
     assert omegas == pytest.approx([branch.omega for branch in encoder], rel=1e-7)
 

@@ -10,6 +10,7 @@ from admin_core.models.transformer import build_transformer
 from admin_core.race_size import RaceLimits, check_race_limits, race_flops, step_flops, total_steps
 from admin_core.race_spec import RaceSpec
 from admin_core.size import Limits
+from admin_core.spec import TransformerSpec
 from admin_core.training.loss import batch_loss
 from tests.admin_core.specs import small
 
@@ -41,6 +42,7 @@ def test_the_estimate_is_near_what_torch_counts(architecture: str) -> None:
         "training": {"batch_size": 4, "sequence_length": 32},
     }
     run = spec(**body).run(0)
+    assert isinstance(run.model, TransformerSpec)
     model = build_transformer(run.model, seed=0)
     batch = make_batch(run.data, run.model, batch_size=4, sequence_length=32, seed=0)
     with (

@@ -1,7 +1,8 @@
 import pytest
 
+from admin_core.models.huggingface import count_parameters, sketch
 from admin_core.size import num_parameters
-from admin_core.spec import DiagnosisSpec
+from admin_core.spec import DiagnosisSpec, HuggingFaceSpec
 from app.presets import PRESETS, Preset
 from tests.service import Service
 
@@ -27,6 +28,17 @@ def test_well_known_shapes_have_about_their_published_size(
 ) -> None:
     # Learned positions, token types and poolers are what the shapes lack.
     assert num_parameters(BY_NAME[name].model) / 1e6 == pytest.approx(millions, rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"), [("huggingface-gpt2", 124.4), ("huggingface-t5-small", 60.5)]
+)
+def test_architectures_of_transformers_have_their_published_size(
+    name: str, millions: float
+) -> None:
+    model = BY_NAME[name].model
+    assert isinstance(model, HuggingFaceSpec)
+    assert count_parameters(sketch(model)) / 1e6 == pytest.approx(millions, abs=0.1)
 
 
 def test_the_api_lists_them_all(service: Service) -> None:

@@ -4,9 +4,11 @@ import torch.nn.functional as F
 
 from admin_core.analysis.omega import apply_omegas, omega_section
 from admin_core.analysis.profiling import profile
+from admin_core.applicability import PRETRAINED
 from admin_core.data.batches import make_batch
 from admin_core.models.transformer import build_transformer
-from admin_core.residual import residual_branches
+from admin_core.residual import SubLayerBranch, residual_branches
+from admin_core.sources import source_of
 from admin_core.spec import DiagnosisSpec, OutputChangeScale, Stack
 from tests.admin_core.specs import small
 
@@ -23,6 +25,7 @@ def test_every_feature_takes_the_omega_that_was_found() -> None:
     apply_omegas(profiles)
 
     for found in profiles:
+        assert isinstance(found.branch, SubLayerBranch)
         omegas = list(found.branch.sublayer.add.parameters())
         assert len(omegas) == (found.branch.stack is Stack.ENCODER)
         for omega in omegas:
@@ -40,7 +43,9 @@ def test_scaling_the_branch_by_its_inverse_is_the_same_function(omega: float) ->
 
 def section(**fields: object) -> dict[str, object]:
     spec = DiagnosisSpec.model_validate({"model": small(scheme="admin").model_dump()} | fields)
-    return omega_section(spec).model_dump()
+    source = source_of(spec, torch.device("cpu"))
+    found = omega_section(spec.omega, source.applicability([]), source.comparators([]))
+    return found.model_dump()
 
 
 def test_the_report_records_how_the_omegas_were_found() -> None:
@@ -60,4 +65,4 @@ def test_the_report_says_why_there_are_none() -> None:
 
 def test_trained_weights_take_no_omegas() -> None:
     spec = DiagnosisSpec(model=small(scheme="admin"))
-    assert not omega_section(spec, pretrained=True).applicable
+    assert not omega_section(spec.omega, PRETRAINED, {}).applicable

@@ -9,13 +9,13 @@ from admin_core.errors import OmegaFileError
 from admin_core.models.sublayer import ScaledShortcutAddition
 from admin_core.models.transformer import build_transformer
 from admin_core.omega_files import tensor_name, write_safetensors
-from admin_core.residual import ResidualBranch, residual_branches
+from admin_core.residual import SubLayerBranch, residual_branches
 from tests.admin_core.specs import small
 
 D_MODEL = 16
 
 
-def admin_branches() -> list[ResidualBranch]:
+def admin_branches() -> list[SubLayerBranch]:
     return residual_branches(build_transformer(small(scheme="admin"), seed=0))
 
 

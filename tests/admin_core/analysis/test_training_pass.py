@@ -8,7 +8,7 @@ from admin_core.analysis.training_pass import norm, training_pass
 from admin_core.data.batch import IGNORED, Batch
 from admin_core.errors import NonFiniteError
 from admin_core.models.transformer import Transformer, build_transformer
-from admin_core.residual import ResidualBranch, residual_branches
+from admin_core.residual import SubLayerBranch, residual_branches
 from tests.admin_core.specs import small
 
 TOKENS = torch.tensor([[1, 2, 3], [3, 1, 2]])
@@ -16,12 +16,12 @@ BATCH = Batch(inputs={"source": TOKENS, "target": TOKENS}, targets=TOKENS)
 SPEC = small(vocab_size=10, d_model=4, num_heads=2, encoder_layers=1, decoder_layers=1, dropout=0.0)
 
 
-def fresh() -> tuple[Transformer, list[ResidualBranch]]:
+def fresh() -> tuple[Transformer, list[SubLayerBranch]]:
     model = build_transformer(SPEC, seed=0)
     return model, residual_branches(model)
 
 
-def loss_with(model: Transformer, branch: ResidualBranch, delta: torch.Tensor) -> float:
+def loss_with(model: Transformer, branch: SubLayerBranch, delta: torch.Tensor) -> float:
     """The loss when the state after `branch` is moved by `delta`."""
     move = branch.sublayer.register_forward_hook(lambda module, arguments, state: state + delta)
     with torch.no_grad():

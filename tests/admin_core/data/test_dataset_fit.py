@@ -5,7 +5,7 @@ import pytest
 from admin_core.data.dataset_fit import check_fit, window_length
 from admin_core.data.records import RecordFormat
 from admin_core.errors import InvalidSpecError
-from admin_core.spec import Subject
+from admin_core.spec import Architecture, Subject, TextData
 from tests.admin_core.data.datasets import BPE, PAIRS, PROSE, facts_of
 
 STACKS: dict[str, dict[str, Any]] = {
@@ -44,7 +44,9 @@ def test_a_sequence_may_be_as_long_as_the_data_and_no_longer(architecture: str) 
     text = facts_of(PROSE)
     available = text.held_out_tokens
     fitting = max(
-        n for n in range(2, 1_000) if window_length(subject(architecture, n)) <= available
+        n
+        for n in range(2, 1_000)
+        if window_length(TextData(), Architecture(architecture), n) <= available
     )
     check_fit(subject(architecture, fitting), text, held_out=True)
     error = refused(subject(architecture, fitting + 1), PROSE, RecordFormat.TEXT)

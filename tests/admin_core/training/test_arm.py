@@ -15,7 +15,8 @@ from admin_core.errors import AnalysisCancelledError, AnalysisReleasedError, Che
 from admin_core.models.transformer import build_transformer
 from admin_core.progress import Progress
 from admin_core.race_report import RacePoint, SeedResult
-from admin_core.spec import Optimizer, Scheme
+from admin_core.sources import source_of
+from admin_core.spec import Optimizer, Scheme, TransformerSpec
 from admin_core.training.arm import profile_admin, train_arm
 from admin_core.training.checkpoints import Checkpoint
 from admin_core.training.loss import batch_loss
@@ -45,6 +46,7 @@ class TestARun:
 
     def test_begins_with_the_loss_of_fresh_weights_on_the_first_batch(self) -> None:
         run = arm(model={"scheme": "pre_ln", "dropout": 0.0})
+        assert isinstance(run.model, TransformerSpec)
         batch = make_batch(
             run.data, run.model, batch_size=4, sequence_length=16, seed=3, split=Split.TRAINING
         )
@@ -111,10 +113,11 @@ class TestAdmin:
                 "scheme": {"encoder": "post_ln", "decoder": "admin"},
             }
         )
+        assert isinstance(run.model, TransformerSpec)
         assert run.model.scheme_of(next(iter(run.model.layers))) is Scheme.POST_LN
-        model = build_transformer(run.model, seed=0)
-        batch = make_batch(run.data, run.model, batch_size=2, sequence_length=8, seed=0)
-        omegas = profile_admin(model, run, batch, seed=0)
+        source = source_of(run, torch.device("cpu"))
+        model = source.build(0)
+        omegas = profile_admin(source, model, source.branches(model), source.batch(0), seed=0)
         assert len(omegas) == 3
         assert all(path.startswith("decoder.") for path in omegas)
 

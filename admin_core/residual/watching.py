@@ -1,54 +1,13 @@
-"""Where the shortcuts and residual branches of a network are, and how to watch them.
-
-Everything that measures a branch asks this module, and nothing else knows how a network is built.
-"""
+"""Look at the operands, the sum and the state of each sub-layer during a forward pass."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from admin_core.models.sublayer import SubLayer
-from admin_core.report import NormPlacement, Role
-from admin_core.spec import Stack
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ResidualBranch:
-    """One sub-layer of a network: where it is and what it is."""
-
-    index: int
-    """i, from 1, restarting in each stack."""
-
-    stack: Stack
-    path: str
-    """Dotted module path, such as ``encoder.layers.3.feed_forward``."""
-
-    role: Role
-    norm_placement: NormPlacement
-    sublayer: SubLayer
-
-
-def residual_branches(model: nn.Module) -> list[ResidualBranch]:
-    """Every residual branch, in the order of the forward pass: the encoder's, then the
-    decoder's."""
-    branches: list[ResidualBranch] = []
-    for path, module in model.named_modules():
-        if not isinstance(module, SubLayer):
-            continue
-        stack = Stack(path.split(".", 1)[0])
-        branches.append(
-            ResidualBranch(
-                index=1 + sum(branch.stack is stack for branch in branches),
-                stack=stack,
-                path=path,
-                role=module.role,
-                norm_placement=module.norm_placement,
-                sublayer=module,
-            )
-        )
-    return branches
+from admin_core.residual.branch import ResidualBranch, SubLayerBranch
+from admin_core.residual.discovered import DiscoveredBranch
+from admin_core.residual.recognition import at_discovered
 
 
 @contextmanager
@@ -70,8 +29,9 @@ def at_additions(
         return before_addition
 
     with ExitStack() as hooks:
-        for branch in branches:
+        for branch in _built_in(branches):
             hooks.enter_context(branch.sublayer.add.register_forward_pre_hook(hook(branch)))
+        hooks.enter_context(at_discovered(_discovered(branches), addition=see))
         yield
 
 
@@ -85,8 +45,9 @@ def at_sums(
         return lambda _module, _arguments, total: see(branch, total)
 
     with ExitStack() as hooks:
-        for branch in branches:
+        for branch in _built_in(branches):
             hooks.enter_context(branch.sublayer.add.register_forward_hook(hook(branch)))
+        hooks.enter_context(at_discovered(_discovered(branches), sum=see))
         yield
 
 
@@ -100,6 +61,15 @@ def at_states(
         return lambda _module, _arguments, state: see(branch, state)
 
     with ExitStack() as hooks:
-        for branch in branches:
+        for branch in _built_in(branches):
             hooks.enter_context(branch.sublayer.register_forward_hook(hook(branch)))
+        hooks.enter_context(at_discovered(_discovered(branches), state=see))
         yield
+
+
+def _built_in(branches: Sequence[ResidualBranch]) -> list[SubLayerBranch]:
+    return [branch for branch in branches if isinstance(branch, SubLayerBranch)]
+
+
+def _discovered(branches: Sequence[ResidualBranch]) -> list[DiscoveredBranch]:
+    return [branch for branch in branches if isinstance(branch, DiscoveredBranch)]
