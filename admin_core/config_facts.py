@@ -83,9 +83,14 @@ def parameters_at_least(model: HuggingFaceSpec) -> int:
     return max(map(_at_least, _objects(model.config)))
 
 
+def stated_vocabulary(model: HuggingFaceSpec) -> int | None:
+    """The tokens of the config's largest vocabulary; None where it leaves that to its library."""
+    return max(_number(config, _VOCABULARIES) for config in _objects(model.config)) or None
+
+
 def tokens_are_read(model: HuggingFaceSpec) -> bool:
     """Whether the config has a vocabulary."""
-    return any(_number(config, _VOCABULARIES) for config in _objects(model.config))
+    return stated_vocabulary(model) is not None
 
 
 def width_at_least(model: HuggingFaceSpec) -> int:

@@ -21,7 +21,7 @@ from admin_core.analysis.profiling import BranchProfile, profile_repeatedly
 from admin_core.analysis.stability import StabilityCheck
 from admin_core.analysis.training_pass import training_pass
 from admin_core.applicability import PRETRAINED
-from admin_core.data.text import pydoc_sha256
+from admin_core.data.dataset import Dataset
 from admin_core.device import resolve_device
 from admin_core.errors import InvalidSpecError, NoLossError, UnavailableError
 from admin_core.forward import failures_told
@@ -44,6 +44,7 @@ from admin_core.spec import (
     OmegaSpec,
     TrainingSpec,
 )
+from admin_core.verdict.forecast import Forecaster
 from admin_core.verdict.rules import judge as growth_verdict
 from admin_core.verdict.verdict import judge
 
@@ -78,6 +79,7 @@ def diagnose_spec(
     device: str = "cpu",
     on_progress: OnProgress = ignore_progress,
     weights: Path | None = None,
+    dataset: Dataset | None = None,
     limits: Limits | None = None,
 ) -> Report:
     """Build the spec's model and diagnose it on a batch of its data.
@@ -88,6 +90,7 @@ def diagnose_spec(
         on_progress: called as each stage begins; may raise `AnalysisCancelledError`.
         weights: a safetensors file of trained weights in place of fresh ones, for which there are
             no omegas to choose.
+        dataset: what the spec's `data` stands for, if that is an upload or of the hub.
         limits: what a model may take whose size only shows when it is built.
 
     Raises:
@@ -96,21 +99,36 @@ def diagnose_spec(
         NonFiniteError: a pass left the range of float32.
         NoSuchDeviceError: the device is not in this machine.
         WeightsError: the file of weights does not fit the model.
-        InvalidSpecError: the config is none that its library can build, or several models are to be
-            averaged, but one's weights are given.
+        InvalidSpecError: the config is none that its library can build; the model or the sequence
+            length does not fit the data set; or several models are to be averaged, but one's
+            weights are given.
     """
     pretrained = weights is not None
     if pretrained and spec.omega.seeds > 1:
         raise InvalidSpecError("omega.seeds", "given weights are one model; leave this field out")
     stages = Stages(_costs(spec), on_progress)
     on = resolve_device(device)
-    source = source_of(spec, on, limits)
+    source = source_of(spec, on, limits, dataset)
+    source.check_data(held_out=False)
     with stages.stage("build"):
         model = source.build(spec.seed)
         if weights is not None:
             load_weights(model, weights)
+    forecaster = None
+    if not pretrained and JUDGED.intersection(spec.analyses):
+        forecaster = Forecaster(
+            seed=spec.seed, device=on, dataset=dataset, before_each=stages.again
+        )
     with failures_told(model):
-        return _report(source, model, spec, stages, device=on, pretrained=pretrained)
+        return _report(
+            source,
+            model,
+            spec,
+            stages,
+            device=on,
+            pretrained=pretrained,
+            forecaster=forecaster,
+        )
 
 
 def diagnose(
@@ -185,8 +203,10 @@ def _report(
     *,
     device: torch.device,
     pretrained: bool,
+    forecaster: Forecaster | None = None,
 ) -> Report:
-    """Everything that the plan asks for, of a model of the source."""
+    """Everything that the plan asks for, of a model of the source; judged by a probe where there is
+    a forecaster, else by growth alone."""
     wanted = set(plan.analyses)
     unavailable = dict(source.unavailable())
     with stages.stage("branches"):
@@ -266,20 +286,10 @@ def _report(
                 )
             widths = {profile.branch.stack: profile.d_model for profile in profiles}
             verdict = growth_verdict(amplification, d_model=widths)
-    if (
-        verdict is not None
-        and isinstance(plan, DiagnosisSpec)
-        and wanted & JUDGED
-        and not pretrained
-    ):
+    if verdict is not None and forecaster is not None and isinstance(plan, DiagnosisSpec):
         with stages.stage("probe"):
             verdict = judge(
-                plan,
-                by_growth=verdict,
-                seed=plan.seed,
-                device=device,
-                with_edges=Analysis.EDGES in wanted,
-                before_each=stages.again,
+                plan, forecaster, by_growth=verdict, with_edges=Analysis.EDGES in wanted
             )
     stages.on_progress(Progress("report", 1.0))
 
@@ -302,7 +312,7 @@ def _report(
             device=str(device),
             dtype=_dtype(model),
             seed=plan.seed,
-            data_sha256=pydoc_sha256() if source.reads_text else None,
+            data_sha256=source.data_sha256,
             num_parameters=sum(parameter.numel() for parameter in model.parameters()),
             num_tokens=profiles[0].num_tokens if profiles else batch.num_answers,
             dropout_active=plan.omega.dropout,

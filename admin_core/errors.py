@@ -14,10 +14,13 @@ AdminCoreError
 ├── OmegaFileError             a file of omegas that does not fit; names the line
 ├── FoldingError               omegas that cannot move into the neighbouring weights
 │   └── TiedEmbeddingError     the first omega would have to change weights with other readers
+├── DatasetFileError           a file that holds no data set; names the line
+├── HubError                   a data set of the hub that could not be read
 ├── WeightsError               a file of weights that does not fit the model
 ├── NoSuchDeviceError          the device that was named is not in this machine
 ├── CheckpointError            a saved run that cannot be gone on with
 └── AnalysisCancelledError     the caller's progress callback asked the work to stop
+    └── AnalysisReleasedError  and will have it gone on with
 """
 
 
@@ -239,6 +242,40 @@ class OmegaFileError(AdminCoreError):
         return f"{self.where}: {self.reason}"
 
 
+class DatasetFileError(AdminCoreError):
+    """A file that was to be a data set does not hold one.
+
+    Attributes:
+        line: the line at fault, counted from 1; none if the whole is.
+        reason: what is wrong there, what was expected and what to do.
+    """
+
+    def __init__(self, line: int | None, reason: str) -> None:
+        super().__init__(line, reason)
+        self.line = line
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason if self.line is None else f"line {self.line}: {self.reason}"
+
+
+class HubError(AdminCoreError):
+    """A data set of the Hugging Face hub could not be read.
+
+    Attributes:
+        name: of the data set.
+        reason: what was tried, and what came of it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The data set {self.name} could not be read: {self.reason}."
+
+
 class FoldingError(AdminCoreError):
     """A model's omegas cannot be folded into its other weights.
 
@@ -306,3 +343,8 @@ class NoSuchDeviceError(AdminCoreError):
 
 class AnalysisCancelledError(AdminCoreError):
     """The caller asked for the work to stop; nothing was left half done."""
+
+
+class AnalysisReleasedError(AnalysisCancelledError):
+    """The caller asked for the work to stop now, and will go on with it later: what can be kept
+    should be kept."""

@@ -1,7 +1,7 @@
 """Put a batch through a model, whoever wrote it."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from admin_core.data.batch import Batch
-from admin_core.errors import AdminCoreError, ForwardError
+from admin_core.errors import AdminCoreError, ForwardError, UnavailableError
+from admin_core.models.transformer import Transformer
+from admin_core.residual import ResidualBranch, SubLayerBranch
 
 _OURS = Path(__file__).parent
 """Where this package's code lies."""
@@ -18,10 +20,29 @@ _HANDS_ON = ("recognition.py", "attention_watch.py", "trace.py", "passes.py")
 """Files of it through which a watched model's own calls go."""
 
 
-def run(model: nn.Module, batch: Batch) -> None:
-    """One forward pass in the model's own mode, for what is seen on the way; as far as the last
-    state where a model can be run without its projection to logits."""
-    getattr(model, "states", model)(*batch.arguments, **batch.inputs)
+def run(model: nn.Module, batch: Batch, branches: Sequence[ResidualBranch]) -> None:
+    """One forward pass in the model's own mode, for what is seen of `branches` on the way."""
+    if isinstance(model, Transformer) and all(isinstance(b, SubLayerBranch) for b in branches):
+        # The built-in Transformer can be spared its projection to logits. Whose branches were
+        # found is followed from the call of the whole network on.
+        model.states(**batch.inputs)
+    else:
+        model(*batch.arguments, **batch.inputs)
+
+
+def check_seen(branches: Sequence[ResidualBranch], seen: Collection[ResidualBranch]) -> None:
+    """Return if every branch was seen in a pass.
+
+    Raises:
+        UnavailableError: one was not.
+    """
+    for branch in branches:
+        if branch not in seen:
+            raise UnavailableError(
+                f"The addition at {branch.path} did not take place in a pass, though it did when "
+                "the branches were looked for: which way the network takes depends on chance or on "
+                "its numbers, as where layers are dropped. Switch that off to diagnose it."
+            )
 
 
 @contextmanager

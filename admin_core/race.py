@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from admin_core.data.text import pydoc_sha256
+from admin_core.data.dataset import Dataset
+from admin_core.data.sha256 import data_sha256
 from admin_core.device import resolve_device
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.race_report import RaceEnvironment, RacePoint, RaceReport, SeedResult
 from admin_core.race_spec import RaceSpec
 from admin_core.race_statistics import compare
 from admin_core.size import Limits
-from admin_core.spec import TextData
 from admin_core.training.arm import train_arm
 from admin_core.training.checkpoints import Checkpoint
 
@@ -33,6 +33,7 @@ def race(
     on_progress: OnProgress = ignore_progress,
     on_point: OnRacePoint = ignore_race_point,
     checkpoints: Path | None = None,
+    dataset: Dataset | None = None,
     limits: Limits | None = None,
 ) -> RaceReport:
     """Run every arm with every seed, one after another, in this process.
@@ -42,7 +43,7 @@ def race(
         on_progress: called after every step; may raise `AnalysisCancelledError`.
         on_point: called after every step.
         checkpoints: a folder for a file per arm and seed; runs go on from those that are there.
-
+        dataset: what the spec's `data` stands for, if that is an upload or of the hub.
         limits: what a model may take whose size only shows when it is built.
 
     Raises:
@@ -71,20 +72,27 @@ def race(
                 on_progress=advance,
                 on_point=show,
                 checkpoint=checkpoint,
+                dataset=dataset,
                 limits=limits,
             )
         )
-    return conclude(spec, results, device=device)
+    return conclude(spec, results, device=device, dataset=dataset)
 
 
-def conclude(spec: RaceSpec, results: Sequence[SeedResult], *, device: str = "cpu") -> RaceReport:
+def conclude(
+    spec: RaceSpec,
+    results: Sequence[SeedResult],
+    *,
+    device: str = "cpu",
+    dataset: Dataset | None = None,
+) -> RaceReport:
     """The report of a race whose runs may have taken place anywhere, in any order.
 
     Args:
         results: one per arm and seed.
         device: that they ran on.
+        dataset: that they read, if the spec's `data` is an upload or of the hub.
     """
-    text = isinstance(spec.data, TextData)
     return compare(
         spec,
         results,
@@ -93,6 +101,6 @@ def conclude(spec: RaceSpec, results: Sequence[SeedResult], *, device: str = "cp
             python=platform.python_version(),
             torch=torch.__version__,
             device=str(resolve_device(device)),
-            data_sha256=pydoc_sha256() if text else None,
+            data_sha256=data_sha256(spec.data, dataset),
         ),
     )

@@ -150,6 +150,8 @@ class ArmResult(Section):
     """The worst of its seeds' outcomes."""
     outcomes: dict[RaceOutcome, int]
     """How many seeds have each."""
+    predicted_failure_probability: float | None = None
+    """That it stalls or diverges, as the spec had it; none where nothing was predicted."""
     final_loss: float | None
     """Mean over the seeds that did not diverge; none where all did."""
     standard_error: float | None
@@ -178,7 +180,8 @@ class RaceEnvironment(Section):
     torch: str
     device: str
     data_sha256: str | None
-    """Of the text; it differs between Python versions. None for synthetic data."""
+    """Of the text, which differs between Python versions, or of the uploaded file. None for
+    synthetic data."""
 
 
 class RaceReport(Section):

@@ -34,6 +34,8 @@ class Arm(Part):
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     patch: ArmPatch = ArmPatch()
+    predicted_failure_probability: Annotated[Real, Field(ge=0, le=1)] | None = None
+    """That it stalls or diverges, as a verdict had it; the report says whether that came true."""
 
 
 class SensitivityGrid(Part):
@@ -104,6 +106,14 @@ def _counted_seeds(seeds: Any) -> Any:
     return range(min(seeds, 1_001))  # more are refused by their number anyway
 
 
+Seeds = Annotated[
+    tuple[Annotated[Whole, Field(lt=2**63)], ...],
+    BeforeValidator(_counted_seeds, json_schema_input_type=Count | list[Whole]),
+    Field(min_length=1, max_length=1_000),
+]
+BudgetSeconds = Annotated[Real, Field(gt=0, le=1e9)]
+
+
 class StopRules(Part):
     """When a run ends before its last step. One whose loss is not finite always does."""
 
@@ -154,11 +164,7 @@ class RaceSpec(Subject):
     ]
     """Each the name of a scheme, or ``{"name": ..., "patch": {"model": ..., "training": ...}}``; or
     ``{"sensitivity": {}}``, the paper's grid of learning rates and beta2."""
-    seeds: Annotated[
-        tuple[Annotated[Whole, Field(lt=2**63)], ...],
-        BeforeValidator(_counted_seeds, json_schema_input_type=Count | list[Whole]),
-        Field(min_length=1, max_length=1_000),
-    ] = (0, 1, 2)
+    seeds: Seeds = (0, 1, 2)
     """A list, or a number n for 0 to n - 1."""
     stop: StopRules = StopRules()
     validation: Validation = Validation()
@@ -166,7 +172,7 @@ class RaceSpec(Subject):
     target_loss: Annotated[Real, Field(gt=0)] | None = None
     """In nats; steps are counted until a run reaches it. Unless given, the highest final loss among
     the arms that trained in every seed."""
-    budget_seconds: Annotated[Real, Field(gt=0, le=1e9)] | None = None
+    budget_seconds: BudgetSeconds | None = None
     """Of training in all runs together, shared out evenly; a run that has used up its share stops
     and is judged as it is."""
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
+from admin_core.race_prediction import predictions_met
 from admin_core.race_report import (
     ArmResult,
     Difference,
@@ -16,7 +17,7 @@ from admin_core.race_report import (
     RaceReport,
     SeedResult,
 )
-from admin_core.race_spec import RaceSpec
+from admin_core.race_spec import Arm, RaceSpec
 from admin_core.training.outcomes import OUTCOME_RULES, steps_to
 
 FROM_GOOD_TO_BAD = list(RaceOutcome)
@@ -59,15 +60,15 @@ def compare(
         reached = [_mean_final(seeds) for seeds in of_arm.values() if _all_trained(seeds)]
         target = max((loss for loss in reached if loss is not None), default=None)
     arms = [
-        _arm(name, seeds, best=best, best_seeds=of_arm.get(best or "", []), target=target)
-        for name, seeds in of_arm.items()
+        _arm(arm, of_arm[arm.name], best=best, best_seeds=of_arm.get(best or "", []), target=target)
+        for arm in spec.arms
     ]
     return RaceReport(
         arms=arms,
         target_loss=target,
         unigram_loss=fmean(result.unigram_loss for result in results),
         rules=OUTCOME_RULES,
-        conclusion=conclusion(arms),
+        conclusion=" ".join([conclusion(arms), *predictions_met(arms)]),
         environment=environment,
     )
 
@@ -87,7 +88,7 @@ def conclusion(arms: Sequence[ArmResult]) -> str:
 
 
 def _arm(
-    name: str,
+    arm: Arm,
     seeds: Sequence[SeedResult],
     *,
     best: str | None,
@@ -102,7 +103,8 @@ def _arm(
     steps = [step for step in reached if step is not None]
     outcomes = Counter(seed.outcome for seed in seeds)
     return ArmResult(
-        name=name,
+        name=arm.name,
+        predicted_failure_probability=arm.predicted_failure_probability,
         outcome=max(outcomes, key=FROM_GOOD_TO_BAD.index),
         outcomes=dict(outcomes),
         final_loss=fmean(final) if final else None,

@@ -456,8 +456,8 @@ class Environment(Section):
     dtype: str
     seed: int
     data_sha256: str | None
-    """Of the text the batches came from; it differs between Python versions. None for synthetic
-    data."""
+    """Of the text the batches came from, or of the file that was uploaded. CPython's text differs
+    between its versions. None for synthetic data."""
     num_parameters: int
     num_tokens: int
     """Of the profiled batch, per stack."""

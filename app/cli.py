@@ -1,4 +1,4 @@
-"""The command line: `trimtab serve`, `trimtab diagnose`, `trimtab race`, `trimtab gate`.
+"""The command line: `trimtab serve`, `diagnose`, `race`, `gate`, `verify`, `report` and `datasets`.
 
 Exit codes: 0 done or stable, 1 a failing verdict, 2 wrong use or bad input, 3 the service failed.
 Each command imports what it needs when it runs, so that `--help` is quick.
@@ -8,7 +8,7 @@ import sys
 import traceback
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -37,6 +37,10 @@ app = typer.Typer(
 )
 
 
+datasets = typer.Typer(help="Data sets of a running service.", no_args_is_help=True)
+app.add_typer(datasets, name="datasets")
+
+
 class Exit(IntEnum):
     OK = 0
     FAILING_VERDICT = 1
@@ -49,6 +53,26 @@ class FailOn(StrEnum):
 
     AT_RISK = "at_risk"
     UNSTABLE = "unstable"
+
+
+class TokenizerOption(StrEnum):
+    """How text becomes tokens."""
+
+    BYTES = "bytes"
+    BPE = "bpe"
+
+
+Url = Annotated[str, typer.Option(help="Of the service.")]
+LOCAL_SERVICE = "http://127.0.0.1:8000"
+
+
+class ReportOption(StrEnum):
+    """What a report can be written as."""
+
+    HTML = "html"
+    MD = "md"
+    JSON = "json"
+    JUNIT = "junit"
 
 
 SpecFile = Annotated[
@@ -159,6 +183,7 @@ def race(
     from admin_core.errors import AdminCoreError, InvalidSpecError
     from admin_core.race_size import check_race_limits
     from app.race_terminal import print_race, race_display
+    from worker.data import open_data
     from worker.openmp import wait_without_spinning
 
     wait_without_spinning()
@@ -172,6 +197,7 @@ def race(
                 device=settings.device,
                 on_progress=on_progress,
                 on_point=on_point,
+                dataset=open_data(spec.data, settings, on_progress=on_progress),
                 limits=settings.limits,
             )
     except InvalidSpecError as error:
@@ -187,10 +213,20 @@ def race(
 @app.command()
 def gate(
     file: SpecFile,
-    url: Annotated[str, typer.Option(help="Of the service.")] = "http://127.0.0.1:8000",
-    fail_on: Annotated[FailOn, typer.Option(help="The mildest outcome that fails.")] = (
-        FailOn.UNSTABLE
-    ),
+    url: Url = LOCAL_SERVICE,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option(help="The mildest outcome that fails; unstable if nothing else is given."),
+    ] = None,
+    max_failure_probability: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The highest that passes.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Id of an earlier diagnosis; only what is worse fails.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Diagnose anew, whatever was diagnosed before.")
+    ] = False,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for the verdict, all told.")
     ] = 600.0,
@@ -203,18 +239,192 @@ def gate(
     from app.client import ServiceError, ask_gate
 
     try:
-        status, answer = ask_gate(url, spec, fail_on=fail_on, wait_seconds=wait)
+        status, answer = ask_gate(
+            url,
+            spec,
+            criteria={
+                "fail_on": fail_on,
+                "max_failure_probability": max_failure_probability,
+                "baseline": baseline,
+            },
+            fresh=fresh,
+            wait_seconds=wait,
+        )
     except ServiceError as error:
         _leave(Exit.SERVICE_FAILED, str(error))
     if status == 200:
-        typer.echo(f"{answer['outcome']}: passes ({url.rstrip('/')}{answer['links']['diagnosis']})")
+        where = f"{url.rstrip('/')}{answer['links']['diagnosis']}"
+        typer.echo(f"{answer['outcome']}: passes ({where}). {answer['detail']}")
         return
-    detail = answer.get("detail") or answer.get("title") or f"status {status}"
     if status == 409:
-        typer.echo(f"{answer['outcome']}: fails. {detail}")
+        typer.echo(f"{answer['outcome']}: fails. {answer['detail']}")
         sys.exit(Exit.FAILING_VERDICT)
-    bad_input = status in (400, 413, 415, 422)
-    _leave(Exit.BAD_INPUT if bad_input else Exit.SERVICE_FAILED, detail)
+    _refused(status, answer)
+
+
+@app.command()
+def verify(
+    diagnosis: Annotated[str, typer.Argument(metavar="ID", help="Of a finished diagnosis.")],
+    prescription: Annotated[
+        int, typer.Option(min=0, help="Which of the verdict's, counted from 0.")
+    ] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each arm.")] = 3,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of each run, in place of the diagnosis's.")
+    ] = None,
+    budget_seconds: Annotated[
+        float | None, typer.Option(help="Of training in all runs together.")
+    ] = None,
+    url: Url = LOCAL_SERVICE,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Race anew, whatever was raced before.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for the race, all told.")
+    ] = 3_600.0,
+) -> None:
+    """Have a running service race a diagnosed model against its prescription."""
+    from admin_core.race_report import RaceReport
+    from app.client import ServiceError, ask_verification
+    from app.race_terminal import print_race
+
+    body: dict[str, str | float | None] = {
+        "diagnosis": diagnosis,
+        "prescription": prescription,
+        "seeds": seeds,
+        "steps": steps,
+        "budget_seconds": budget_seconds,
+    }
+    try:
+        status, answer = ask_verification(url, body, fresh=fresh, wait_seconds=wait)
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if status >= 400:
+        _refused(status, answer)
+    if answer["state"] != "succeeded":
+        where = f"{url.rstrip('/')}{answer['links']['self']}"
+        why = (answer["problem"] or {}).get("detail") or f"The race is {answer['state']}"
+        _leave(Exit.SERVICE_FAILED, f"{why} ({where}).")
+    print_race(RaceReport.model_validate(answer["report"]))
+
+
+@app.command()
+def report(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|ID|-", help="A report or job as JSON, or the id of a service's job."
+        ),
+    ],
+    file_format: Annotated[
+        ReportOption, typer.Option("--format", help="junit is of diagnoses only.")
+    ] = ReportOption.MD,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Standard output unless given.")
+    ] = None,
+    url: Url = LOCAL_SERVICE,
+) -> None:
+    """Write a report as a file for people, for a pull request or for a CI system."""
+    from pydantic_core import from_json
+
+    from admin_core.report_files.of_report import NoJUnitError, ReportFormat, report_file
+    from app.client import ServiceError
+    from app.report_source import JOB_ID, NoReportError, fetch_report, parse_report
+
+    wanted = ReportFormat(file_format)
+    try:
+        if JOB_ID.fullmatch(source) and not Path(source).exists():
+            content = fetch_report(url, source, wanted)
+        else:
+            name, text = _read(source)
+            found, about = parse_report(from_json(text), name=name)
+            content = report_file(found, wanted, about).encode()
+    except (NoReportError, NoJUnitError) as error:
+        _leave(Exit.BAD_INPUT, str(error))
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    except ValueError as error:
+        _leave(Exit.BAD_INPUT, f"{source} cannot be read as JSON: {error}.")
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        _leave(Exit.BAD_INPUT, f"{output} cannot be written: {error.strerror}.")
+
+
+@datasets.command("upload")
+def upload_dataset(
+    file: Annotated[
+        Path, typer.Argument(help="Lines (.txt), two columns (.tsv) or JSON lines (.jsonl).")
+    ],
+    tokenizer: Annotated[
+        TokenizerOption, typer.Option(help="bpe is trained on the data set by the first job.")
+    ] = TokenizerOption.BYTES,
+    vocab_size: Annotated[int | None, typer.Option(help="Of bpe; 8,192 unless given.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Of JSON lines: the member to read; twice for source and target."),
+    ] = None,
+    url: Url = LOCAL_SERVICE,
+) -> None:
+    """Upload a file; prints the id that specs name it by."""
+    from app.client import ServiceError
+    from app.dataset_client import MEDIA_TYPES, upload
+
+    if file.suffix.lower() not in MEDIA_TYPES:
+        _leave(Exit.BAD_INPUT, f"{file} should end in one of {', '.join(MEDIA_TYPES)}.")
+    try:
+        status, answer = upload(
+            url, file, tokenizer=tokenizer, vocab_size=vocab_size, columns=column or []
+        )
+    except OSError as error:
+        _leave(Exit.BAD_INPUT, f"{file} cannot be read: {error.strerror}.")
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if status not in (200, 201):
+        _refused(status, answer)
+    typer.echo(answer["id"])
+
+
+@datasets.command("list")
+def list_datasets(url: Url = LOCAL_SERVICE) -> None:
+    """Print the data sets of the service, newest first."""
+    from app.client import ServiceError
+    from app.dataset_client import each
+
+    try:
+        for found in each(url):
+            facts = found["facts"]
+            words = [
+                found["id"],
+                found["created_at"][:19],
+                f"{facts['lines']} lines",
+                "+".join(facts["columns"]),
+                f"{facts['tokenizer']['name']} {facts['vocab_size']}",
+            ]
+            typer.echo("  ".join(words))
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+
+
+@datasets.command("delete")
+def delete_dataset(
+    dataset_id: Annotated[str, typer.Argument(metavar="ID")], url: Url = LOCAL_SERVICE
+) -> None:
+    """Delete a data set that no unfinished job reads."""
+    from app.client import ServiceError
+    from app.dataset_client import delete
+
+    try:
+        status, answer = delete(url, dataset_id)
+    except ServiceError as error:
+        _leave(Exit.SERVICE_FAILED, str(error))
+    if status == 404:
+        _leave(Exit.BAD_INPUT, str(answer.get("detail", status)))
+    if status != 204:
+        _refused(status, answer)
 
 
 def _label(spec: "DiagnosisSpec") -> str:
@@ -229,6 +439,7 @@ def _diagnose_spec(spec: "DiagnosisSpec", weights: Path | None) -> "Report":
     from admin_core.errors import AdminCoreError, InvalidSpecError, WeightsError
     from admin_core.size import check_limits
     from app.terminal import progress_bar
+    from worker.data import open_data
     from worker.openmp import wait_without_spinning
 
     wait_without_spinning()
@@ -242,6 +453,7 @@ def _diagnose_spec(spec: "DiagnosisSpec", weights: Path | None) -> "Report":
                 device=settings.device,
                 on_progress=on_progress,
                 weights=weights,
+                dataset=open_data(spec.data, settings, on_progress=on_progress),
                 limits=settings.limits,
             )
     except (InvalidSpecError, WeightsError) as error:
@@ -302,11 +514,7 @@ def _read_spec(file: str, form: "type[Spec]", *, expected: str) -> "Spec":
 
     from app.field_errors import field_errors
 
-    name = "standard input" if file == "-" else file
-    try:
-        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        _leave(Exit.BAD_INPUT, f"{name} cannot be read: {error.strerror}.")
+    name, text = _read(file)
     try:
         body = from_json(text)
     except ValueError as error:
@@ -319,6 +527,15 @@ def _read_spec(file: str, form: "type[Spec]", *, expected: str) -> "Spec":
         if isinstance(body, dict) and "model" in form.model_fields and "model" not in body:
             lines.append(f"A request was expected: {expected}")
         _leave(Exit.BAD_INPUT, "\n  ".join([f"{name} is no valid request.", *lines]))
+
+
+def _read(file: str) -> tuple[str, bytes]:
+    """How a file is called, and what is in it; leaves the program if it cannot be read."""
+    name = "standard input" if file == "-" else file
+    try:
+        return name, sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        _leave(Exit.BAD_INPUT, f"{name} cannot be read: {error.strerror}.")
 
 
 def _settings() -> "Settings":
@@ -334,6 +551,13 @@ def _settings() -> "Settings":
             for entry in error.errors()
         ]
         _leave(Exit.BAD_INPUT, "\n  ".join(["The settings are wrong.", *lines]))
+
+
+def _refused(status: int, problem: dict[str, Any]) -> NoReturn:
+    """Leave, because the service has refused a request."""
+    bad_input = status in (400, 409, 413, 415, 422) or "errors" in problem
+    detail = problem.get("detail") or problem.get("title") or f"status {status}"
+    _leave(Exit.BAD_INPUT if bad_input else Exit.SERVICE_FAILED, detail)
 
 
 def _leave(code: Exit, message: str) -> NoReturn:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 
+from app.drawing import Drawing
 from app.waiting import Waiting
 from worker.queue import Queue
 from worker.settings import Settings
@@ -30,6 +31,11 @@ def _waiting(request: Request) -> Waiting:
     return waiting
 
 
+def _drawing(request: Request) -> Drawing:
+    drawing: Drawing = request.app.state.drawing
+    return drawing
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
 StoreDep = Annotated[Store, Depends(_store)]
 QueueDep = Annotated[Queue, Depends(_queue)]
@@ -38,10 +44,18 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="The same key and body again give the same job again.",
+        description="The same key and body again give the same job again; a new key, a new job.",
+    ),
+]
+Fresh = Annotated[
+    bool,
+    Query(
+        description="Begin anew, where otherwise an earlier job of the same spec, version and "
+        "device answers."
     ),
 ]
 WaitingDep = Annotated[Waiting, Depends(_waiting)]
+DrawingDep = Annotated[Drawing, Depends(_drawing)]
 Wait = Annotated[
     float,
     Query(

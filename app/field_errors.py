@@ -7,6 +7,7 @@ from admin_core.race_spec import RaceSpec
 from admin_core.report import Report
 from admin_core.spec import DiagnosisSpec
 from admin_core.spec.pushed import PushedSpec
+from app.verification import Verification
 from worker.problem import FieldError
 
 LONGEST_PATH = 200
@@ -77,5 +78,8 @@ def _names(schema: object) -> set[str]:
 
 
 _FIELDS = {"spec", "report"} | _names(
-    [form.model_json_schema() for form in (DiagnosisSpec, RaceSpec, PushedSpec, Report)]
+    [
+        form.model_json_schema()
+        for form in (DiagnosisSpec, RaceSpec, Verification, PushedSpec, Report)
+    ]
 )

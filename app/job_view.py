@@ -14,8 +14,8 @@ from worker.jobs import Attempt, Ending, Job, JobName, JobSummary, State
 from worker.problem import Problem
 from worker.races import Run
 
-JobKind = Literal[JobName.DIAGNOSIS, JobName.RACE, "report"]
-"""What a caller can ask for; a report was made elsewhere, and pushed."""
+JobKind = Literal[JobName.DIAGNOSIS, JobName.RACE, JobName.RUN, JobName.REPORT]
+"""What a caller can ask for, or tell of."""
 
 
 class View(BaseModel):
@@ -131,15 +131,20 @@ def run_json(run: Run) -> dict[str, Any]:
 
 
 def job_path(job_id: str, kind: str = JobName.DIAGNOSIS) -> str:
-    return f"/v1/races/{job_id}" if kind == JobName.RACE else f"/v1/diagnoses/{job_id}"
+    folders = {JobName.RACE: "races", JobName.RUN: "runs"}
+    return f"/v1/{folders.get(JobName(kind), 'diagnoses')}/{job_id}"
 
 
 def _links(job: JobSummary) -> dict[str, str]:
     path = job_path(job.id, job.kind)
-    if job.kind == JobName.RACE:
-        parts = {"events": "events", "curves": "curves.json", "curves_csv": "curves.csv"}
+    live = {"events": "events", "curves": "curves.json", "curves_csv": "curves.csv"}
+    files = {"report": "report.html", "report_markdown": "report.md", "report_json": "report.json"}
+    if job.kind == JobName.RUN:
+        parts = {"points": "points", "finish": "finish", **live}
+    elif job.kind == JobName.RACE:
+        parts = {**live, **files}
     else:
-        parts = {"gate": "gate", "omega": "omega"}
+        parts = {"gate": "gate", "omega": "omega", **files, "junit": "junit.xml"}
     return {"self": path} | {name: f"{path}/{part}" for name, part in parts.items()}
 
 

@@ -24,13 +24,25 @@ MEDIA_TYPE = "application/problem+json"
 NOT_FOUND = Kind("not-found", HTTPStatus.NOT_FOUND, "There is no such thing")
 GATE_FAILED = Kind("gate-failed", HTTPStatus.CONFLICT, "The verdict fails the gate")
 NO_REPORT = Kind("no-report", HTTPStatus.FAILED_DEPENDENCY, "There is no report")
+OLD_REPORT = Kind("old-report", HTTPStatus.FAILED_DEPENDENCY, "The report is of another version")
+CANNOT_DRAW = Kind("cannot-draw", HTTPStatus.INTERNAL_SERVER_ERROR, "The report could not be drawn")
 NO_VERDICT = Kind("no-verdict", HTTPStatus.FAILED_DEPENDENCY, "There is no verdict to judge")
-UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis is not finished")
+NOTHING_PRESCRIBED_YET = Kind(
+    "nothing-prescribed-yet", HTTPStatus.CONFLICT, "The diagnosis is not finished"
+)
+RUN_OVER = Kind("run-over", HTTPStatus.CONFLICT, "The run has ended")
+RUN_FULL = Kind("run-full", HTTPStatus.CONFLICT, "The run has all the points that it may have")
+UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The job is not finished")
 NOT_READY = Kind("not-ready", HTTPStatus.SERVICE_UNAVAILABLE, "The service is not ready")
 TOO_LARGE = Kind(
     "body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is above the limit"
 )
 NOT_JSON = Kind("not-json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON")
+UNKNOWN_FORMAT = Kind(
+    "unknown-format", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The file is of no kind that can be read"
+)
+CROSS_ORIGIN = Kind("cross-origin", HTTPStatus.FORBIDDEN, "Another site may not ask this")
+DATASET_IN_USE = Kind("dataset-in-use", HTTPStatus.CONFLICT, "A job reads the data set")
 MALFORMED_JSON = Kind("malformed-json", HTTPStatus.BAD_REQUEST, "The body is not JSON")
 KEY_REUSED = Kind(
     "idempotency-key-reused",
@@ -57,9 +69,9 @@ def unfinished(job: Job) -> ProblemError:
     """Of a job whose result was asked for too early; tells curl's ``--retry`` when to ask again."""
     return ProblemError(
         UNFINISHED.problem(
-            f"The diagnosis is {job.state}; ask again.",
+            f"The {job.kind} is {job.state}; ask again.",
             state=job.state,
-            links={"diagnosis": job_path(job.id)},
+            links={job.kind: job_path(job.id, job.kind)},
         ),
         {"Retry-After": str(RETRY_AFTER_SECONDS)},
     )

@@ -19,7 +19,7 @@ import uvicorn
 from app.embedded import BrokerError, EmbeddedBroker
 from app.main import create_app
 from app.supervisor import WorkerSupervisor
-from worker import logs
+from worker import datasets, logs
 from worker.dispatcher import Dispatcher
 from worker.queue import Queue
 from worker.settings import Queues, Settings
@@ -65,6 +65,7 @@ def serve(settings: Settings, *, host: str, port: int, announce: Callable[[str],
         store = Store(settings.database_url)
         running.callback(store.close)
         store.migrate()
+        datasets.remove_left_over(store, settings)
         if settings.broker_url is None:
             settings = settings.model_copy(update={"broker_url": _start_broker(settings, running)})
         queue = Queue(settings)

@@ -10,12 +10,11 @@ from rich.table import Table
 
 from admin_core.progress import OnProgress
 from admin_core.progress import Progress as Step
-from admin_core.report import AmplificationSection, Branch, Outcome, Report
+from admin_core.report import AmplificationSection, Branch, Report
+from app.verdict_terminal import print_verdict
 
 MOST_ROWS = 12
 """Branches shown of each stack; the JSON report holds them all."""
-
-_COLOURS = {Outcome.STABLE: "green", Outcome.AT_RISK: "yellow", Outcome.UNSTABLE: "red"}
 
 
 @contextmanager
@@ -32,18 +31,14 @@ def progress_bar() -> Iterator[OnProgress]:
 
 
 def print_report(report: Report) -> None:
-    """The verdict with its reasons, the branches, and how the output change grows."""
+    """The verdict, the branches, and how the output change grows."""
     console = Console()
     if report.verdict is not None:
-        outcome = report.verdict.outcome
-        console.print(f"[bold {_COLOURS[outcome]}]{outcome.value.replace('_', ' ')}[/]")
-        for reason in report.verdict.reasons:
-            console.print(f"  {reason.outcome.value:<9} {escape(reason.explanation)}")
-        console.print()
+        print_verdict(console, report.verdict)
     for finding in report.findings:
         console.print(f"  finding   {escape(finding.explanation)} {escape(finding.suggestion)}")
-    for part, reason in report.unavailable.items():
-        console.print(f"  {part} is not available: {escape(reason)}", style="dim")
+    for part, why in report.unavailable.items():
+        console.print(f"  {part} is not available: {escape(why)}", style="dim")
     for stack in dict.fromkeys(branch.stack for branch in report.branches):
         branches = [branch for branch in report.branches if branch.stack == stack]
         console.print(_branch_table(stack, branches))

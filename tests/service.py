@@ -36,12 +36,14 @@ LONG: dict[str, Any] = {
 class Service:
     """A running `trimtab serve`."""
 
-    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, settings: Mapping[str, str] | None = None, port: int = 0
+    ) -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         self._terminal = (home / "terminal.log").open("ab")
         self.process = subprocess.Popen(
-            [TRIMTAB, "serve", "--port", "0"],
+            [TRIMTAB, "serve", "--port", str(port)],
             env=environment(home) | dict(settings or {}),
             stdout=subprocess.PIPE,
             stderr=self._terminal,
@@ -58,15 +60,16 @@ class Service:
         until(lambda: self.http.get("/readyz").status_code == 200)
 
     def diagnose(self, body: dict[str, Any], wait: float = 60) -> dict[str, Any]:
-        """The job, finished."""
-        answer = self.http.post("/v1/diagnoses", params={"wait": wait}, json=body)
+        """A new job, finished."""
+        query = {"wait": wait, "fresh": True}
+        answer = self.http.post("/v1/diagnoses", params=query, json=body)
         assert answer.status_code == 200, answer.text
         job: dict[str, Any] = answer.json()
         return job
 
     def submit(self, body: dict[str, Any]) -> str:
         """The id of the new job."""
-        answer = self.http.post("/v1/diagnoses", json=body)
+        answer = self.http.post("/v1/diagnoses", params={"fresh": True}, json=body)
         assert answer.status_code in (200, 202), answer.text
         return str(answer.json()["id"])
 

@@ -26,16 +26,27 @@ def test_the_words_of_the_core_load_no_torch() -> None:
     assert loaded_by(statement, {"torch"}) == set()
 
 
+def test_what_the_face_asks_of_a_data_set_loads_no_torch_and_no_reader_of_files() -> None:
+    statement = "from admin_core.data import dataset_facts, dataset_fit, hub, records"
+    readers = {"torch", "datasets", "pyarrow", "tokenizers", "huggingface_hub"}
+    assert loaded_by(f"{statement}; import app.main", readers) == set()
+
+
+def test_drawing_a_report_loads_no_torch() -> None:
+    statement = "import admin_core.report_files.html, admin_core.report_files.of_report"
+    assert loaded_by(statement, {"torch"}) == set()
+
+
 @pytest.mark.parametrize(
     "statement",
     [
-        "import app.cli, app.main, app.serve, app.client",
+        "import app.cli, app.main, app.serve, app.client, app.push",
         "import worker.jobs, worker.settings, worker.store, worker.queue, worker.dispatcher",
         "import worker.tasks",
     ],
 )
 def test_neither_the_face_nor_the_records_load_torch(statement: str) -> None:
-    assert loaded_by(statement, {"torch"}) == set()
+    assert loaded_by(statement, {"torch", "vl_convert"}) == set()
 
 
 def test_the_worker_does_not_know_the_face() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from admin_core.errors import AnalysisCancelledError
+from admin_core.errors import AnalysisCancelledError, AnalysisReleasedError
 from admin_core.progress import Progress
 from worker import jobs
 from worker.jobs import Beat, Claim
@@ -50,6 +50,7 @@ class RunningAttempt:
         self._held = held
         self._lease_seconds = settings.lease_seconds
         self._time_limit_seconds = settings.job_time_limit_seconds
+        self._release_seconds = settings.shutdown_seconds / 2
         self._points: list[dict[str, Any]] = []
         self._beating = threading.Lock()
         self._started = time.monotonic()
@@ -74,6 +75,8 @@ class RunningAttempt:
     def on_progress(self, progress: Progress) -> None:
         """For the work to call; raises AnalysisCancelledError when it must stop."""
         self._progress = progress
+        if self._stop is Stop.DRAINED:
+            raise AnalysisReleasedError(self._stop.name.lower())
         if self._stop is not None:
             raise AnalysisCancelledError(self._stop.name.lower())
 
@@ -118,7 +121,9 @@ class RunningAttempt:
                 log.warning("a beat did not reach the database", exc_info=True)
             if self._stop is not None:
                 break
-        if self._stop is not None and not self._over.wait(GRACE_SECONDS):
+        # Who gives a job back may have to save it first.
+        grace = self._release_seconds if self._stop is Stop.DRAINED else GRACE_SECONDS
+        if self._stop is not None and not self._over.wait(grace):
             self.conclude_stopped()
             log.warning("the work did not stop when told; ending its process")
             os.kill(os.getpid(), signal.SIGKILL)

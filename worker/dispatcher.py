@@ -5,7 +5,7 @@ import threading
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker import artifacts, jobs
+from worker import artifacts, jobs, watched_runs
 from worker.celery import LONG_QUEUE, QUEUE_OF, SHORT_QUEUE
 from worker.jobs import JobName
 from worker.queue import Queue
@@ -20,9 +20,12 @@ RESEND_AFTER_SECONDS = 10.0
 
 
 def dispatch(store: Store, queue: Queue, *, resend_after_seconds: float) -> None:
-    """Take lost jobs back, and send messages again for queued jobs that have none."""
+    """Take lost jobs back, close silent runs, and send messages again for queued jobs that have
+    none."""
     for job_id in jobs.reap(store):
         log.warning("attempt lost: its lease ran out", job_id=job_id)
+    for run_id in watched_runs.close_silent(store):
+        log.warning("run abandoned: it stopped giving signs of life", job_id=run_id)
     for name in (SHORT_QUEUE, LONG_QUEUE):
         kinds = [kind for kind, its_queue in QUEUE_OF.items() if its_queue == name]
         waiting = jobs.unpublished(store, kinds, older_than_seconds=resend_after_seconds)

@@ -24,7 +24,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -39,9 +39,11 @@ from sqlalchemy import (
     update,
 )
 
-from admin_core.spec import DiagnosisSpec
+from admin_core.errors import InvalidSpecError
+from admin_core.spec import DataSpec, DiagnosisSpec, UploadData
 from worker import store as tables
 from worker.problem import ATTEMPTS_EXHAUSTED, Problem
+from worker.settings import DeviceKind
 from worker.store import Store, db_now
 
 MAX_ATTEMPTS = 3
@@ -56,10 +58,10 @@ class JobName(StrEnum):
     """To conclude it; the work is in its runs."""
     RACE_RUN = "race_run"
     """One arm of a race with one seed."""
-
-
-PUSHED_REPORT: Final = "report"
-"""The kind of a report that was made elsewhere; no work is ever asked for under this name."""
+    RUN = "run"
+    """A training loop of the caller's own, which tells where it is; there is no task."""
+    REPORT = "report"
+    """A diagnosis that was made elsewhere, and pushed; there is no task."""
 
 
 class State(StrEnum):
@@ -151,6 +153,16 @@ class IdempotencyKeyReusedError(Exception):
     """An idempotency key came a second time, with another body."""
 
 
+class Reuse(StrEnum):
+    """Which earlier jobs may answer a request that asks the same."""
+
+    NONE = "none"
+    UNFINISHED = "unfinished"
+    """One that is still under way."""
+    ANY = "any"
+    """Also one that has succeeded. One that failed or was cancelled never."""
+
+
 # Submitting
 
 
@@ -159,38 +171,28 @@ def submit(
     spec: DiagnosisSpec,
     *,
     idempotency_key: str | None = None,
-    same_spec_once: bool = False,
+    reuse: Reuse = Reuse.NONE,
+    device_kind: DeviceKind = "cpu",
 ) -> tuple[str, bool]:
     """The id of the job for `spec`, and whether this call made it.
 
     Args:
-        idempotency_key: the caller's name for this request; the same key again gives the same job.
-        same_spec_once: take an earlier job of this very spec and version, if one succeeded or is
-            still under way.
+        idempotency_key: the caller's name for this request; the same key again gives the same job,
+            and a new key a new one.
+        reuse: which earlier job of the same spec, version and device will do, where no key is
+            given.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another spec.
     """
     body = spec.model_dump(mode="json")
-    digest = spec_sha256(JobName.DIAGNOSIS, body)
-    columns = tables.jobs.c
+    digest = spec_sha256(JobName.DIAGNOSIS, body, device_kind)
     with store.writing() as connection:
-        known = known_by_key(connection, idempotency_key, digest)
+        hold_question(connection, digest)
+        known = earlier_job(connection, idempotency_key, JobName.DIAGNOSIS, body, digest, reuse)
         if known is not None:
             return known, False
-        if same_spec_once:
-            earlier = connection.execute(
-                select(columns.id)
-                .where(
-                    columns.spec_sha256 == digest,
-                    columns.state.in_((*UNFINISHED, State.SUCCEEDED)),
-                    columns.cancel_requested.is_(False),
-                )
-                .order_by(columns.id.desc())
-                .limit(1)
-            ).scalar()
-            if earlier is not None:
-                return str(earlier), False
+        hold_dataset(connection, spec.data)
         job_id = new_id()
         connection.execute(
             insert(tables.jobs).values(
@@ -212,23 +214,27 @@ def keep_report(
     report: dict[str, Any],
     *,
     idempotency_key: str | None = None,
-) -> str:
-    """The id of a finished job that holds a report which was made elsewhere.
+) -> tuple[str, bool]:
+    """The id of a finished job that holds a report which was made elsewhere, and whether this call
+    made it.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another report.
     """
-    digest = spec_sha256(PUSHED_REPORT, {"spec": spec, "report": report})
+    said = {"spec": spec, "report": report}
+    digest = spec_sha256(JobName.REPORT, said, None)
     with store.writing() as connection:
-        known = known_by_key(connection, idempotency_key, digest)
-        if known is not None:
-            return known
+        hold_question(connection, digest)
+        if idempotency_key is not None:
+            known = _known_by_key(connection, idempotency_key, JobName.REPORT, **said)
+            if known is not None:
+                return known, False
         job_id = new_id()
         now = connection.execute(select(db_now())).scalar_one()
         connection.execute(
             insert(tables.jobs).values(
                 id=job_id,
-                kind=PUSHED_REPORT,
+                kind=JobName.REPORT,
                 state=State.SUCCEEDED,
                 outcome=_outcome(report),
                 spec=spec,
@@ -240,33 +246,105 @@ def keep_report(
                 idempotency_key=idempotency_key,
             )
         )
-    return job_id
+    return job_id, True
 
 
-def known_by_key(connection: Connection, idempotency_key: str | None, digest: str) -> str | None:
-    """The job that this key stands for, if there is one.
+def spec_sha256(kind: JobName, body: dict[str, Any], device_kind: DeviceKind | None) -> str:
+    """What tells one question from another; `body` has every default written out.
+
+    Args:
+        device_kind: of the workers; none where no worker has a part in the job.
+    """
+    # The id of an upload follows from its content, so that the same id is the same data.
+    # A later version or another kind of device may answer the same spec otherwise.
+    canonical = json.dumps([version("trimtab"), device_kind, kind, body], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def hold_question(connection: Connection, digest: str) -> None:
+    """Keep others from asking the same until the transaction ends, so that two who come together
+    share one job."""
+    # SQLite has one writer anyway.
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(int(digest[:15], 16))))
+
+
+def earlier_job(
+    connection: Connection,
+    idempotency_key: str | None,
+    kind: JobName,
+    body: dict[str, Any],
+    digest: str,
+    reuse: Reuse,
+) -> str | None:
+    """The job that answers a request already, if there is one: that of its key, or without a key
+    the one that `reuse` allows.
 
     Raises:
-        IdempotencyKeyReusedError: it is one of another spec.
+        IdempotencyKeyReusedError: the key stands for another request.
     """
-    if idempotency_key is None:
-        return None
+    if idempotency_key is not None:
+        return _known_by_key(connection, idempotency_key, kind, spec=body)
+    columns = tables.jobs.c
+    succeeded = columns.state == State.SUCCEEDED
+    states = {
+        Reuse.NONE: (),
+        Reuse.UNFINISHED: UNFINISHED,
+        Reuse.ANY: (*UNFINISHED, State.SUCCEEDED),
+    }
+    return connection.execute(
+        select(columns.id)
+        .where(
+            columns.spec_sha256 == digest,
+            columns.state.in_(states[reuse]),
+            columns.cancel_requested.is_(False),
+        )
+        # One that can answer at once, before one that has only begun.
+        .order_by(case((succeeded, 0), else_=1), columns.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def _known_by_key(
+    connection: Connection, idempotency_key: str, kind: JobName, **said: dict[str, Any]
+) -> str | None:
+    """The job that the key stands for, of which `said` are the columns that a request decides."""
     columns = tables.jobs.c
     known = connection.execute(
-        select(columns.id, columns.spec_sha256).where(columns.idempotency_key == idempotency_key)
+        select(columns.id, columns.kind, *(columns[name] for name in said)).where(
+            columns.idempotency_key == idempotency_key
+        )
     ).one_or_none()
     if known is None:
         return None
-    if known.spec_sha256 != digest:
+    if known._mapping != {"id": known.id, "kind": kind, **said}:
         raise IdempotencyKeyReusedError(idempotency_key)
     return str(known.id)
 
 
-def spec_sha256(kind: str, body: dict[str, Any]) -> str:
-    """What tells one request from another."""
-    # A later version may answer the same spec otherwise, so that it is another question.
-    canonical = json.dumps([version("trimtab"), kind, body], sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def hold_dataset(connection: Connection, data: DataSpec) -> None:
+    """Keep an uploaded data set from being deleted until the job that reads it is written down.
+
+    Raises:
+        InvalidSpecError: there is no data set of this id.
+    """
+    if not isinstance(data, UploadData):
+        return
+    columns = tables.datasets.c
+    held = connection.execute(
+        select(columns.id).where(columns.id == data.id).with_for_update(read=True)
+    ).one_or_none()
+    if held is None:
+        raise no_such_dataset()
+
+
+def no_such_dataset() -> InvalidSpecError:
+    """Of a spec that names a data set that is not there."""
+    return InvalidSpecError(
+        "data.id",
+        "there is no data set of this id; GET /v1/datasets lists those that there are, and "
+        "POST /v1/datasets makes one",
+    )
 
 
 def new_id() -> str:
@@ -592,13 +670,18 @@ def _settle(connection: Connection, race_id: str | None) -> None:
 
 def cancel(store: Store, job_id: str) -> None:
     """Cancel a queued job at once, and ask the attempt at a running one to stop. A race is
-    cancelled with its runs."""
+    cancelled with its runs. A finished job stays to be looked at, and answers no other request."""
     columns = tables.jobs.c
     with store.writing() as connection:
         kind = connection.execute(
             select(columns.kind).where(columns.id == job_id).with_for_update()
         ).scalar_one_or_none()
         _cancel_all(connection, columns.id == job_id)
+        connection.execute(
+            update(tables.jobs)
+            .where(columns.id == job_id, columns.state == State.SUCCEEDED)
+            .values(cancel_requested=True)
+        )
         if kind == JobName.RACE:
             _cancel_all(connection, columns.parent_id == job_id)
             _settle(connection, job_id)
@@ -631,7 +714,10 @@ def drain(store: Store, worker: str) -> None:
 
 def reap(store: Store) -> list[str]:
     """Take the jobs back whose lease ran out; returns their ids."""
-    return _lose(store, tables.jobs.c.lease_until < db_now(), "it stopped giving signs of life")
+    columns = tables.jobs.c
+    # A loop of the caller's own is nobody else's to go on with.
+    lost = (columns.kind != JobName.RUN) & (columns.lease_until < db_now())
+    return _lose(store, lost, "it stopped giving signs of life")
 
 
 def lose_job(store: Store, job_id: str, *, worker: str, why: str) -> list[str]:

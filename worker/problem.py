@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from admin_core.errors import (
     AdminCoreError,
+    DatasetFileError,
     DegenerateBranchError,
     ForwardError,
+    HubError,
     InvalidSpecError,
     LimitExceededError,
     NonFiniteError,
@@ -89,6 +91,10 @@ FORWARD_FAILED = Kind(
 )
 NO_SUCH_DEVICE = Kind("no-such-device", HTTPStatus.SERVICE_UNAVAILABLE, "The device is not there")
 NO_OMEGAS = Kind("no-omegas", HTTPStatus.CONFLICT, "The model takes no omegas")
+DATASET_REFUSED = Kind(
+    "dataset-refused", HTTPStatus.UNPROCESSABLE_ENTITY, "The file cannot be taken as a data set"
+)
+HUB_FAILED = Kind("hub-failed", HTTPStatus.BAD_GATEWAY, "The data set could not be fetched")
 CORE_ERROR = Kind(
     "diagnosis-refused", HTTPStatus.UNPROCESSABLE_ENTITY, "The diagnosis cannot be made"
 )
@@ -96,6 +102,8 @@ ATTEMPTS_EXHAUSTED = Kind(
     "attempts-exhausted", HTTPStatus.INTERNAL_SERVER_ERROR, "Every attempt was lost"
 )
 TIME_LIMIT = Kind("time-limit", HTTPStatus.INTERNAL_SERVER_ERROR, "The job took too long")
+RUN_ABANDONED = Kind("run-abandoned", HTTPStatus.REQUEST_TIMEOUT, "The run fell silent")
+RUN_FAILED = Kind("run-failed", HTTPStatus.FAILED_DEPENDENCY, "The run ended with an error")
 UNEXPECTED = Kind("unexpected", HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in here")
 
 KIND_OF_ERROR: dict[type[AdminCoreError], Kind] = {
@@ -106,6 +114,8 @@ KIND_OF_ERROR: dict[type[AdminCoreError], Kind] = {
     ForwardError: FORWARD_FAILED,
     NoSuchDeviceError: NO_SUCH_DEVICE,
     OmegaNotApplicableError: NO_OMEGAS,
+    DatasetFileError: DATASET_REFUSED,
+    HubError: HUB_FAILED,
     AdminCoreError: CORE_ERROR,
 }
 """Narrowest class first."""
@@ -114,6 +124,8 @@ KIND_OF_ERROR: dict[type[AdminCoreError], Kind] = {
 def problem_of(error: AdminCoreError) -> Problem:
     """The problem that stands for an error of the core."""
     kind = next(kind for cls, kind in KIND_OF_ERROR.items() if isinstance(error, cls))
+    if isinstance(error, DatasetFileError):
+        return kind.problem(str(error), line=error.line)
     if isinstance(error, ForwardError):
         return kind.problem(str(error), module=error.path, message=error.message)
     if not isinstance(error, InvalidSpecError):

@@ -8,7 +8,17 @@ from sqlalchemy import func, insert, select
 
 from admin_core.race_spec import RaceSpec
 from worker import store as tables
-from worker.jobs import JobName, State, known_by_key, new_id, spec_sha256
+from worker.jobs import (
+    JobName,
+    Reuse,
+    State,
+    earlier_job,
+    hold_dataset,
+    hold_question,
+    new_id,
+    spec_sha256,
+)
+from worker.settings import DeviceKind
 from worker.store import Store, db_now
 
 
@@ -44,23 +54,35 @@ class Points(NamedTuple):
     """`RacePoint`s as JSON values."""
 
 
-def submit(store: Store, spec: RaceSpec, *, idempotency_key: str | None = None) -> Submitted:
+def submit(
+    store: Store,
+    spec: RaceSpec,
+    *,
+    idempotency_key: str | None = None,
+    reuse: Reuse = Reuse.NONE,
+    device_kind: DeviceKind = "cpu",
+) -> Submitted:
     """Record a race and all its runs, or none of them.
 
     Args:
-        idempotency_key: the caller's name for this request; the same key again gives the same race.
+        idempotency_key: the caller's name for this request; the same key again gives the same
+            race, and a new key a new one.
+        reuse: which earlier race of the same spec, version and device will do, where no key is
+            given.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another spec.
     """
     body = spec.model_dump(mode="json")
-    digest = spec_sha256(JobName.RACE, body)
+    digest = spec_sha256(JobName.RACE, body, device_kind)
     runs = [spec.run(arm).model_dump(mode="json") for arm in range(len(spec.arms))]
     race_id = new_id()
     with store.writing() as connection:
-        known = known_by_key(connection, idempotency_key, digest)
+        hold_question(connection, digest)
+        known = earlier_job(connection, idempotency_key, JobName.RACE, body, digest, reuse)
         if known is not None:
             return Submitted(known, [])
+        hold_dataset(connection, spec.data)
         connection.execute(
             insert(tables.jobs).values(
                 id=race_id,
@@ -86,7 +108,7 @@ def submit(store: Store, spec: RaceSpec, *, idempotency_key: str | None = None) 
                     "parent_id": race_id,
                     "state": State.QUEUED,
                     "spec": run,
-                    "spec_sha256": spec_sha256(JobName.RACE_RUN, run),
+                    "spec_sha256": spec_sha256(JobName.RACE_RUN, run, device_kind),
                     "created_at": now,
                 }
                 for run_id, run in zip(run_ids, asked, strict=True)

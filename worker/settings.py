@@ -4,7 +4,7 @@ import os
 import shutil
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +13,8 @@ from admin_core.race_size import RaceLimits
 from admin_core.size import Limits
 
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda:\d+)$")]
+DeviceKind = Literal["cpu", "cuda"]
+"""What numbers depend on, whichever of its devices a machine takes."""
 
 
 FLOPS_PER_CORE = 2e11
@@ -50,10 +52,20 @@ class Settings(BaseSettings):
     """Tokens of one batch in one stack."""
     max_body_bytes: Annotated[int, Field(gt=0)] = 1024 * 1024
     """Size of one request body."""
+    max_dataset_bytes: Annotated[int, Field(gt=0)] = 32 * 1024 * 1024
+    """Size of one data set, uploaded or taken from the hub."""
+    allow_hub: bool = False
+    """Whether workers may fetch data sets of the Hugging Face hub."""
+    hub_folder: Path | None = None
+    """Folder of data sets as ``namespace/name``, which is looked at before the hub is."""
     max_race_runs: Annotated[int, Field(gt=0)] = 1_000
     """Arms times seeds of one race."""
     max_race_steps: Annotated[int, Field(gt=0)] = 1_000_000
     """Training steps of all runs of one race together."""
+    max_run_points: Annotated[int, Field(gt=0)] = 200_000
+    """Points that a training loop of a caller's own may tell."""
+    run_silence_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """After this time without a sign of life, such a loop counts as abandoned."""
     flops_per_second: Annotated[float, Field(gt=0)] | None = None
     """What the machine does at its very best; a race whose budget cannot suffice even so is
     refused. By the device unless given."""
@@ -73,6 +85,8 @@ class Settings(BaseSettings):
         # The worker may be started in another folder than the face.
         home = self.home.expanduser().absolute()
         object.__setattr__(self, "home", home)
+        if self.hub_folder is not None:
+            object.__setattr__(self, "hub_folder", self.hub_folder.expanduser().absolute())
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{home / 'trimtab.db'}")
         return self
@@ -82,12 +96,16 @@ class Settings(BaseSettings):
         return Limits(max_parameters=self.max_parameters, max_tokens=self.max_tokens)
 
     @property
+    def device_kind(self) -> DeviceKind:
+        """Of `device`, as far as can be told without torch, which takes seconds to load."""
+        no_gpu = self.device == "auto" and shutil.which("nvidia-smi") is None
+        return "cpu" if self.device == "cpu" or no_gpu else "cuda"
+
+    @property
     def race_limits(self) -> RaceLimits:
         flops = self.flops_per_second
         if flops is None:
-            # Torch would know for certain, but takes seconds to load.
-            no_gpu = self.device == "auto" and shutil.which("nvidia-smi") is None
-            on_cpu = self.device == "cpu" or no_gpu
+            on_cpu = self.device_kind == "cpu"
             flops = FLOPS_PER_CORE * (os.cpu_count() or 1) if on_cpu else FLOPS_PER_GPU
         return RaceLimits(
             job=self.limits,
@@ -99,6 +117,10 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> Path:
         return self.home / "artifacts"
+
+    @property
+    def datasets(self) -> Path:
+        return self.home / "datasets"
 
     @property
     def logs(self) -> Path:

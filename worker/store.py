@@ -98,6 +98,16 @@ points = Table(
 """Where a race's runs were step by step, some steps a row. Who writes one holds the race's row, so
 that the rows of a race become visible in the order of their ids."""
 
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("facts", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index("datasets_by_age", "created_at", "id"),
+)
+"""Data sets that were uploaded; their content is in files."""
+
 workers = Table(
     "workers",
     metadata,

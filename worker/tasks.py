@@ -22,6 +22,7 @@ from admin_core.spec import Architecture, DiagnosisSpec, TrainingSpec, Transform
 from worker import artifacts, jobs, logs, races
 from worker.attempt import RunningAttempt
 from worker.celery import create_celery
+from worker.data import open_data
 from worker.jobs import Claim, JobName
 from worker.problem import UNEXPECTED, problem_of
 from worker.settings import Queues, Settings
@@ -72,10 +73,12 @@ def race(self: Any, job_id: str) -> None:
 def diagnose(held: Claim, attempt: RunningAttempt) -> BaseModel:
     from admin_core.diagnosis import diagnose_spec
 
+    spec = DiagnosisSpec.model_validate(held.spec)
     return diagnose_spec(
-        DiagnosisSpec.model_validate(held.spec),
+        spec,
         device=settings.device,
         on_progress=attempt.on_progress,
+        dataset=open_data(spec.data, settings, on_progress=attempt.on_progress),
         limits=settings.limits,
     )
 
@@ -92,6 +95,8 @@ def train(held: Claim, attempt: RunningAttempt) -> BaseModel:
     )
     log.info("training", from_checkpoint=checkpoint.path.exists())
     known = races.last_step(store, held.job_id)
+    spec = RunSpec.model_validate(held.spec["run"])
+    dataset = open_data(spec.data, settings, on_progress=attempt.on_progress)
 
     def tell(point: RacePoint) -> None:
         # Since the last checkpoint, an attempt that was lost may have told of steps already.
@@ -100,12 +105,13 @@ def train(held: Claim, attempt: RunningAttempt) -> BaseModel:
 
     def run() -> SeedResult:
         return train_arm(
-            RunSpec.model_validate(held.spec["run"]),
+            spec,
             seed=held.spec["seed"],
             device=settings.device,
             on_progress=attempt.on_progress,
             on_point=tell,
             checkpoint=checkpoint,
+            dataset=dataset,
             limits=settings.limits,
         )
 
@@ -125,7 +131,9 @@ def conclude_race(held: Claim, attempt: RunningAttempt) -> BaseModel:
 
     attempt.on_progress(Progress("conclusion", 1.0))
     results = [SeedResult.model_validate(found) for found in races.results_of(store, held.job_id)]
-    return conclude(RaceSpec.model_validate(held.spec), results, device=settings.device)
+    spec = RaceSpec.model_validate(held.spec)
+    dataset = open_data(spec.data, settings, on_progress=attempt.on_progress)
+    return conclude(spec, results, device=settings.device, dataset=dataset)
 
 
 def work_on(job_id: str, work: Work, *, worker: str) -> Claim | None:

@@ -30,7 +30,7 @@ from admin_core.analysis.growth import growth, proportionality
 from admin_core.analysis.tokens import by_token, token_padding
 from admin_core.data.batch import Batch
 from admin_core.errors import NonFiniteError
-from admin_core.forward import in_mode, run
+from admin_core.forward import check_seen, in_mode, run
 from admin_core.report import AmplificationSection, OutputChange, StackName
 from admin_core.residual import ResidualBranch, at_additions, at_states
 from admin_core.seeds import stream
@@ -53,8 +53,8 @@ Memory = Mapping[nn.Module, Any]
 class States:
     """One pass through the unperturbed model."""
 
-    after: list[Float[Tensor, "tokens d_model"]]
-    """xhat_i per branch, in forward order."""
+    after: Mapping[ResidualBranch, Float[Tensor, "_ d_model"]]
+    """xhat_i by branch; stacks may differ in their number of tokens."""
 
     dependency: list[float]
     """beta_ii^2 = Var[f_i] / Var[x_{i-1} + f_i] per branch, both as they are added; what the theory
@@ -120,18 +120,20 @@ def states(model: nn.Module, branches: Sequence[ResidualBranch], batch: Batch) -
     Raises:
         NonFiniteError: a state is not finite; names the first one.
     """
-    after: list[Tensor] = []
-    shares: list[Tensor] = []
+    after: dict[ResidualBranch, Tensor] = {}
+    shares: dict[ResidualBranch, Tensor] = {}
 
     def measure(branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> None:
         shortcut, output = branch.operands(shortcut, output)
         total = (shortcut + output).float()
-        shares.append(output.float().var(correction=0) / total.var(correction=0))
+        shares[branch] = output.float().var(correction=0) / total.var(correction=0)
 
     with at_additions(branches, measure):
-        memory = _run(model, branches, batch, see=lambda _, x: after.append(x))
-    dependency = torch.stack(shares).tolist()
-    for branch, x, share in zip(branches, after, dependency, strict=True):
+        memory = _run(model, branches, batch, see=after.__setitem__)
+    check_seen(branches, after.keys() & shares.keys())
+    dependency = torch.stack([shares[branch] for branch in branches]).tolist()
+    for branch, share in zip(branches, dependency, strict=True):
+        x = after[branch]
         if not (torch.isfinite(x).all() and share == share):
             raise NonFiniteError(f"The state after {branch.path}", _name(branch.dtype))
     return States(after, dependency, memory)
@@ -263,13 +265,14 @@ def _output_change(
     hold_memory: bool,
 ) -> Float[Tensor, " depth"]:
     """D_i at the state after each branch of the model as it is now."""
-    changes: list[Tensor] = []
+    changes: dict[ResidualBranch, Tensor] = {}
 
-    def compare(_: ResidualBranch, moved: Tensor) -> None:
-        changes.append((before.after[len(changes)] - moved).square().sum(-1).mean())
+    def compare(branch: ResidualBranch, moved: Tensor) -> None:
+        changes[branch] = (before.after[branch] - moved).square().sum(-1).mean()
 
     _run(model, branches, batch, see=compare, memory=before.memory if hold_memory else None)
-    return torch.stack(changes)
+    check_seen(branches, changes)
+    return torch.stack([changes[branch] for branch in branches])
 
 
 @torch.no_grad()
@@ -300,7 +303,7 @@ def _run(
             hooks.enter_context(module.register_forward_hook(hand_on))
         hooks.enter_context(in_mode(model, training=False))
         hooks.enter_context(at_states(branches, at_state))
-        run(model, batch)
+        run(model, batch, branches)
     return handed_on
 
 

@@ -94,7 +94,7 @@ def dependency(
         carried[branch.stack].pass_through(branch, shortcut, output)
 
     with in_mode(model, training=False), torch.no_grad(), at_additions(branches, carry):
-        run(model, batch)
+        run(model, batch, branches)
     return {stack: components.dependency() for stack, components in carried.items()}
 
 

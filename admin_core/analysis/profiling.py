@@ -22,7 +22,7 @@ from admin_core.analysis.conventions import make_chain
 from admin_core.analysis.tokens import by_token, token_padding
 from admin_core.data.batch import Batch
 from admin_core.errors import DegenerateBranchError, NonFiniteError
-from admin_core.forward import in_mode, run
+from admin_core.forward import check_seen, in_mode, run
 from admin_core.models.transformer import Transformer
 from admin_core.report import StackName
 from admin_core.residual import ResidualBranch, at_additions, at_sums, residual_branches
@@ -172,7 +172,8 @@ def profile(
         at_sums(branches, after_the_addition),
         ambient(seed, f"dropout.{step}", batch.device),
     ):
-        run(model, batch)
+        run(model, batch, branches)
+    check_seen(branches, rows.keys() & sums.keys())
     # Brought to the CPU at once, so that the pass never waits for a value.
     measured = torch.stack(
         [

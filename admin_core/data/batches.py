@@ -5,29 +5,38 @@
                       read a text with spans cut out and write the spans
     encoder-only      say which tokens were masked: 15 % of them, as in BERT
 
+Of parallel text, the encoder-decoder reads a line and writes the other, a MASK at its end; lines
+are cut at the sequence's length, and padded to the longest in the batch.
+
 The synthetic tasks copy, reverse and sort have an answer instead: the encoder-decoder writes it,
 the decoder-only model writes it behind the question and a MASK, the encoder-only model says it in
 place.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from admin_core.data import synthetic, text
 from admin_core.data.batch import IGNORED, Batch
-from admin_core.data.denoising import cut_spans, text_length
+from admin_core.data.dataset import Dataset
+from admin_core.data.denoising import cut_spans
+from admin_core.data.reader import Reader
+from admin_core.data.span_lengths import text_length
 from admin_core.data.text import Split
+from admin_core.errors import InvalidSpecError
 from admin_core.seeds import stream
 from admin_core.spec import (
     Architecture,
     DataSpec,
+    HubData,
+    Prose,
     SyntheticData,
     SyntheticName,
     TextData,
     TransformerSpec,
+    UploadData,
 )
 
 MASK = 0
@@ -39,14 +48,6 @@ TASKS = frozenset({SyntheticName.COPY, SyntheticName.REVERSE, SyntheticName.SORT
 """The synthetic data that pose a question with an answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """What the text for a model depends on."""
-
-    architecture: Architecture
-    vocab_size: int
-
-
 def make_batch(
     data: DataSpec,
     model: TransformerSpec | Reader,
@@ -56,13 +57,22 @@ def make_batch(
     seed: int,
     step: int = 0,
     split: Split = Split.WHOLE,
+    dataset: Dataset | None = None,
 ) -> Batch:
     """The batch of training step `step`; the same arguments give the same batch.
+
+    Args:
+        dataset: what `data` stands for, if it is an upload or of the hub.
+
+    Raises:
+        InvalidSpecError: `data` stands for a data set, and none is given.
 
     Every stack of the model gets batch_size * sequence_length tokens; in denoising, the decoder
     gets as many as the cut-out spans hold. Synthetic data have no parts that could be held out:
     there a held-out batch is one that no training step draws.
     """
+    if dataset is None and isinstance(data, UploadData | HubData):
+        raise InvalidSpecError("data", "stands for a data set, which only the service can find")
     held_out = ".held_out" if split is Split.HELD_OUT else ""
     generator = stream(seed, f"data{held_out}.{step}")
 
@@ -71,6 +81,9 @@ def make_batch(
             return text.windows(
                 text.pydoc_tokens(split), count=batch_size, length=length, generator=generator
             )
+        if dataset is not None:
+            return dataset.windows(split, count=batch_size, length=length, generator=generator)
+        assert isinstance(data, SyntheticData)
         return synthetic.draw(
             data.name,
             count=batch_size,
@@ -81,7 +94,10 @@ def make_batch(
 
     if isinstance(data, SyntheticData) and data.name in TASKS:
         return _task(data.name, draw, model.architecture, sequence_length)
-    if isinstance(data, TextData) and data.objective == "denoising":
+    if dataset is not None and dataset.facts.parallel:
+        pairs = dataset.records(split, count=batch_size, generator=generator)
+        return _translation(pairs, sequence_length)
+    if isinstance(data, Prose) and data.objective == "denoising":
         source, answer = cut_spans(draw(text_length(sequence_length)), generator)
         batch = Batch(inputs={"source": source, "target": _begun(answer)}, targets=answer)
     elif model.architecture is Architecture.DECODER_ONLY:
@@ -99,7 +115,7 @@ def make_batch(
             inputs={"source": tokens.masked_fill(masked, MASK)},
             targets=tokens.masked_fill(~masked, IGNORED),
         )
-    varied = isinstance(data, TextData) and data.lengths == "varied"
+    varied = isinstance(data, Prose) and data.lengths == "varied"
     return _shortened(batch, generator) if varied else batch
 
 
@@ -116,6 +132,29 @@ def _shortened(batch: Batch, generator: torch.Generator) -> Batch:
         if name == "target" or "target" not in batch.inputs:
             targets = targets.masked_fill(padding, IGNORED)
     return Batch(inputs=inputs, targets=targets)
+
+
+def _translation(pairs: Sequence[Sequence[list[int]]], sequence_length: int) -> Batch:
+    """What an encoder-decoder learns of pairs of a source and its target."""
+    source, source_padding = _padded([source[:sequence_length] for source, _ in pairs])
+    answer, padding = _padded([[*target, MASK][:sequence_length] for _, target in pairs])
+    return Batch(
+        inputs={
+            "source": source,
+            "source_padding": source_padding,
+            "target": _begun(answer),
+            "target_padding": padding,
+        },
+        targets=answer.masked_fill(padding, IGNORED),
+    )
+
+
+def _padded(lines: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    """The lines as one tensor with MASK behind the shorter ones, and where those stand."""
+    lengths = torch.tensor([len(line) for line in lines])
+    longest = int(lengths.max())
+    tokens = torch.tensor([line + [MASK] * (longest - len(line)) for line in lines])
+    return tokens, torch.arange(longest) >= lengths[:, None]
 
 
 def _task(

@@ -20,7 +20,10 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from admin_core.data.batch import IGNORED, Batch
-from admin_core.data.batches import Reader, make_batch
+from admin_core.data.batches import make_batch
+from admin_core.data.dataset import Dataset
+from admin_core.data.dataset_fit import check_length
+from admin_core.data.reader import Reader
 from admin_core.data.text import Split
 from admin_core.errors import InvalidSpecError
 from admin_core.models.heads import Head, Task
@@ -29,6 +32,7 @@ from admin_core.spec import (
     BYTES_VOCABULARY,
     Architecture,
     DataSpec,
+    Prose,
     Stack,
     SyntheticData,
     SyntheticName,
@@ -46,7 +50,12 @@ _ARCHITECTURES = {
     Task.NEXT_TOKEN: Architecture.DECODER_ONLY,
     Task.TEXT_TO_TEXT: Architecture.ENCODER_DECODER,
     Task.SPEECH_TO_TEXT: Architecture.DECODER_ONLY,
+    Task.TEXT_CLASS: Architecture.ENCODER_ONLY,
+    Task.TOKEN_CLASS: Architecture.ENCODER_ONLY,
+    Task.SPAN: Architecture.ENCODER_ONLY,
+    Task.IMAGE_AND_TEXT: Architecture.ENCODER_ONLY,
 }
+"""As what a model for each task reads its text; those that are not here read none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +67,8 @@ class HuggingFaceData:
     data: DataSpec
     batch_size: int
     sequence_length: int
+    dataset: Dataset | None = None
+    """What `data` stands for, if that is an upload or of the hub."""
 
     def batch(self, *, seed: int, step: int = 0, split: Split = Split.WHOLE) -> Batch:
         """The batch of training step `step`; the same arguments give the same batch.
@@ -134,8 +145,54 @@ class HuggingFaceData:
         """Whether the vocabulary has room for every byte beside its special tokens."""
         return len(self._ordinary) >= BYTES_VOCABULARY
 
+    def check_dataset(self, *, held_out: bool) -> None:
+        """Return if the model can read the data set, if there is one, in such sequences.
+
+        Args:
+            held_out: whether the part for validation is read by itself, as in a race.
+
+        Raises:
+            InvalidSpecError: names the field to change.
+        """
+        if self.dataset is None:
+            return
+        facts, architecture = self.dataset.facts, self._text_architecture
+        if architecture is None:
+            raise InvalidSpecError(
+                "data.kind",
+                f"is {self.data.kind}, but {self._name} reads no text; leave data out, and its "
+                "inputs are made",
+            )
+        if facts.parallel and self.head.task is not Task.TEXT_TO_TEXT:
+            raise InvalidSpecError(
+                "model.config.model_type",
+                f"is {self.config.model_type}, but a source and a target need a model that reads "
+                f"one text and writes another, which {self._name} does not; give it running text",
+            )
+        if len(self._ordinary) < facts.vocab_size:
+            raise InvalidSpecError(
+                "model.config.vocab_size",
+                f"leaves {len(self._ordinary):,} tokens without a special use, below the "
+                f"{facts.vocab_size:,} of the data set's tokenizer; give the model more",
+            )
+        check_length(self.data, architecture, self.sequence_length, facts, held_out=held_out)
+
+    @property
+    def _name(self) -> str:
+        return self.head.model_class.__name__
+
+    @property
+    def _text_architecture(self) -> Architecture | None:
+        """As what the model reads its text; None where it reads none."""
+        if self.head.task is not Task.NOTHING:
+            return _ARCHITECTURES.get(self.head.task)
+        if self.head.model_class.main_input_name != "input_ids":
+            return None
+        both = self.config.is_encoder_decoder
+        return Architecture.ENCODER_DECODER if both else Architecture.ENCODER_ONLY
+
     def _check_objective(self) -> None:
-        denoising = isinstance(self.data, TextData) and self.data.objective == "denoising"
+        denoising = isinstance(self.data, Prose) and self.data.objective == "denoising"
         if denoising and self.head.task is not Task.TEXT_TO_TEXT:
             raise InvalidSpecError(
                 "data.objective",
@@ -144,11 +201,9 @@ class HuggingFaceData:
             )
 
     def _inputs_of_a_body(self, text: Any, generator: torch.Generator) -> Mapping[str, Any]:
-        if self.head.model_class.main_input_name == "input_ids":
-            both = self.config.is_encoder_decoder
-            return text(  # type: ignore[no-any-return]
-                Architecture.ENCODER_DECODER if both else Architecture.ENCODER_ONLY
-            ).inputs
+        architecture = self._text_architecture
+        if architecture is not None:
+            return text(architecture).inputs  # type: ignore[no-any-return]
         return self._features(None, generator)
 
     # Text
@@ -166,6 +221,7 @@ class HuggingFaceData:
             seed=seed,
             step=step,
             split=split,
+            dataset=self.dataset,
         )
         judged = drawn.targets != IGNORED
         targets = torch.where(judged, ordinary[drawn.targets.where(judged, 0)], IGNORED)

@@ -11,6 +11,9 @@ from typing import Any
 _NAMED = re.compile(r"[Ff]ield '(\w+)'")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 
+MAX_MESSAGE = 500
+"""Characters of a message that are passed on."""
+
 Trail = tuple[str, ...]
 
 
@@ -23,7 +26,8 @@ def field_at_fault(config: Mapping[str, Any], error: Exception) -> Trail:
         if _means(message, trail[-1], value):
             return trail
     numbers = set(_NUMBER.findall(message))
-    for trail, value in fields:
+    # Nothing that is counted or measured is below 0, so that such a value is the likeliest.
+    for trail, value in sorted(fields, key=lambda f: not (_is_number(f[1]) and f[1] < 0)):
         repeated = isinstance(value, str) and value and repr(value) in message
         if repeated or (_is_number(value) and str(value) in numbers - {"0", "1"}):
             return trail
@@ -41,9 +45,6 @@ def without_values(config: Mapping[str, Any], error: Exception) -> str:
     if isinstance(error, KeyError):
         message = "it is none of the names that the library knows for this"
     return message[:MAX_MESSAGE]
-
-
-MAX_MESSAGE = 500
 
 
 def _fields(config: Mapping[str, Any], trail: Trail = ()) -> Iterator[tuple[Trail, Any]]:

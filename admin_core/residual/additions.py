@@ -39,6 +39,7 @@ from admin_core.residual.provenance import (
     parameters_of,
     plain,
     relabelled,
+    taken_back,
     unscaled,
 )
 from admin_core.residual.trace import Trace, Value
@@ -131,11 +132,13 @@ def _may_be_shortcut(value: Value) -> bool:
 def _carried(value: Value) -> Shortcut | None:
     """Rule 1."""
     for position in (0, 1):
-        x = plain(value.inputs[position])
         branch = value.inputs[1 - position]
-        way = between(x, branch)
-        if _is_read_once(branch) and mixes(way) and (not value.constant or _attends(way)):
-            return Shortcut(value, x, position)
+        if not _is_read_once(branch):
+            continue
+        for x in taken_back(value.inputs[position]):
+            way = between(x, branch)
+            if mixes(way) and (not value.constant or _attends(way)):
+                return Shortcut(value, x, position)
     return None
 
 

@@ -50,6 +50,9 @@ class DiscoveredBranch(ResidualBranch):
     branch_factors: tuple[float | str, ...]
     """The same for the branch's output, as LayerScale and ReZero do."""
 
+    ends_in_norm: bool
+    """Whether the sum meets a norm before the next linear map and before the network ends."""
+
     site: Site
     route: Route | None
     """How an omega reaches the addition; None where it cannot."""

@@ -13,9 +13,16 @@ from torch import nn
 from admin_core.report import NormPlacement, Role
 from admin_core.residual.additions import Shortcut, find_shortcuts
 from admin_core.residual.discovered import DiscoveredBranch, Network
-from admin_core.residual.norms import goes_on_through_norm, norm_placements
+from admin_core.residual.norms import ends_in_norm, goes_on_through_norm, norm_placements
 from admin_core.residual.passes import Inputs, trace_forward
-from admin_core.residual.provenance import between, mixes, parameters_of, plain, unscaled
+from admin_core.residual.provenance import (
+    between,
+    mixes,
+    parameters_of,
+    plain,
+    taken_back,
+    unscaled,
+)
 from admin_core.residual.roles import role_of
 from admin_core.residual.route import route_of
 from admin_core.residual.site import Scale, Site
@@ -219,8 +226,9 @@ def _described(
         found_modules=modules,
         norm_path=None if norm_call is None else norm_call.path,
         norm_number=0 if norm_call is None else norm_call.number,
-        shortcut_factors=_factors(shortcut.shortcut),
-        branch_factors=_factors(shortcut.branch),
+        shortcut_factors=_factors(shortcut.shortcut, until=shortcut.x),
+        branch_factors=_factors(shortcut.branch, until=shortcut.x),
+        ends_in_norm=ends_in_norm(shortcut.sum),
         site=_site(shortcut, state),
     )
 
@@ -254,20 +262,18 @@ def _modules(shortcut: Shortcut) -> dict[str, nn.Module]:
     }
 
 
-def _factors(value: Value) -> tuple[float | str, ...]:
+def _factors(value: Value, *, until: Value) -> tuple[float | str, ...]:
     """The constant numbers, and the names of the parameters, that a value is multiplied with on its
-    way from the stream."""
+    way from the stream; numbers other than 1."""
     factors: list[float | str] = []
-    while True:
-        before = unscaled(value)
-        if before is not None:
-            factors += [name for v in value.inputs if v.constant for name in parameters_of(v)]
-            factors += [float(a) for a in value.arguments if isinstance(a, int | float)]
-        elif value.inputs and plain(value) is not value:
-            before = value.inputs[0]
-        if before is None:
-            return tuple(factors)
-        value = before
+    for one in taken_back(value):
+        if one is until:
+            break
+        if unscaled(one) is not None:
+            factors += [name for v in one.inputs if v.constant for name in parameters_of(v)]
+            numbers = [float(a) for a in one.arguments if isinstance(a, int | float)]
+            factors += [1 / n if one.operation == "div" else n for n in numbers if n not in (0, 1)]
+    return tuple(factors)
 
 
 def _site(shortcut: Shortcut, state: Value) -> Site:
@@ -280,7 +286,7 @@ def _site(shortcut: Shortcut, state: Value) -> Site:
         shortcut_position=shortcut.shortcut_position,
         summed=summed,
         branch_position=position,
-        shortcut_scale=_scale(shortcut.shortcut),
+        shortcut_scale=None if shortcut.shortcut is shortcut.x else _scale(shortcut.shortcut),
         branch_scale=_scale(shortcut.branch),
         state=_address(state),
     )

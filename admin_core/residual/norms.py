@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from admin_core.report import NormPlacement
 from admin_core.residual.additions import Shortcut
 from admin_core.residual.norm_calls import FARTHEST, normed
-from admin_core.residual.operations import MIXING, NONLINEAR, POOLING, TRANSPARENT
-from admin_core.residual.provenance import between, plain
+from admin_core.residual.operations import LEARNED, MIXING, NONLINEAR, POOLING, TRANSPARENT
+from admin_core.residual.provenance import between, plain, taken_back
 from admin_core.residual.trace import Value
 
 PROJECTING = (MIXING - POOLING) | NONLINEAR
@@ -45,6 +45,24 @@ def goes_on_through_norm(x: Value, within: set[Value] | None = None) -> Value | 
                 return None
             front += [(reader, steps + 1) for reader in onward]
     return norms[0] if norms else None
+
+
+def ends_in_norm(total: Value) -> bool:
+    """Whether a sum meets a norm before any other map with weights, and before the pass ends."""
+    seen: set[Value] = set()
+    front, found = [total], False
+    while front:
+        value = front.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if value is not total and normed(value) is not None:
+            found = True
+        elif value.operation in LEARNED:
+            return False
+        else:
+            front += value.consumers
+    return found
 
 
 def _readers(value: Value, within: set[Value] | None) -> Sequence[Value]:
@@ -86,11 +104,11 @@ def _followed(shortcuts: Sequence[Shortcut]) -> dict[Value, bool]:
         if norm is None:
             found[total] = False
         elif i + 1 < len(sums):
-            x, carried = starts[sums[i + 1]].x, plain(starts[sums[i + 1]].shortcut)
+            x, carried = starts[sums[i + 1]].x, taken_back(starts[sums[i + 1]].shortcut)
             way = between(norm, x)
             stays = not any(value.operation in PROJECTING for value in way)
             beside = starts[sums[i + 1]].beside
-            found[total] = (carried is x or beside) and (x is norm or (bool(way) and stays))
+            found[total] = (x in carried or beside) and (x is norm or (bool(way) and stays))
         elif i:
             found[total] = found[sums[i - 1]]
         else:

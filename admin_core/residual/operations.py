@@ -62,6 +62,9 @@ ATTENTION = frozenset(
 )
 """Attention in one call; the first operand holds the queries and the second the keys."""
 
+SAMPLING = "grid_sample"
+"""How deformable attention reads its first operand where the queries point."""
+
 PRODUCTS = frozenset(
     {
         *("matmul", "bmm", "mm", "einsum", "addmm", "baddbmm", "addbmm", "tensordot", "rmatmul"),

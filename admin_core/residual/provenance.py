@@ -34,11 +34,16 @@ def between(x: Value, y: Value) -> list[Value]:
 
 def plain(value: Value) -> Value:
     """What a value is, taken back through casts, layouts, dropout and constant factors."""
-    while True:
-        before = unscaled(value) or relabelled(value)
-        if before is None:
-            return value
-        value = before
+    return list(taken_back(value))[-1]
+
+
+def taken_back(value: Value) -> Iterator[Value]:
+    """A value, and what it was before each cast, layout, dropout and constant factor, one by
+    one."""
+    before: Value | None = value
+    while before is not None:
+        yield before
+        before = unscaled(before) or relabelled(before)
 
 
 def relabelled(value: Value) -> Value | None:

@@ -18,6 +18,7 @@ from admin_core.residual.operations import (
     POOLING,
     PRODUCTS,
     RECURRENT,
+    SAMPLING,
     SCANS,
 )
 from admin_core.residual.provenance import between
@@ -89,6 +90,8 @@ def attended(region: Iterable[Value]) -> Iterable[Value]:
         if value.operation in ATTENTION:
             if len(value.inputs) >= 2:
                 yield value.inputs[1]
+        elif value.operation == SAMPLING:
+            yield value.inputs[0]
         elif value.operation == "softmax" and _is_read_by_product(value):
             scores = _product_before(value)
             if scores is not None:

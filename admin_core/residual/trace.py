@@ -222,6 +222,8 @@ class Tracer(Frames):
         self.names = names
         self.buffers = buffers
         self.known: dict[int, tuple[weakref.ref[Tensor], Value]] = {}
+        self.parts: dict[tuple[int, str] | None, Value] = {}
+        """What was cut out of which tensor, so that the same part is the same value."""
         self.bases: dict[int, weakref.ref[Tensor]] = {}
 
     @contextmanager
@@ -304,12 +306,22 @@ class Tracer(Frames):
         operands = {id(t) for t in tensors_in((arguments, options))}
         if operation in ADDITIONS:
             operation, inputs = "add", self._summands(operation, shown, shown_options, inputs)
+        part = None
+        if operation == "getitem" and len(inputs) == 1:
+            part = inputs[0].position, repr(arguments[1])
         for tensor in outputs:
             if id(tensor) in operands and not in_place and target is None:
                 continue  # handed through, as by dropout in evaluation
+            if part in self.parts:
+                # The same part of the same tensor, cut out twice.
+                self.known[id(tensor)] = weakref.ref(tensor), self.parts[part]
+                self.bases[id(tensor)] = weakref.ref(arguments[0])
+                continue
             self._add(
                 tensor, operation, inputs, address=address, arguments=shown, options=shown_options
             )
+            if part is not None:
+                self.parts[part] = self._known(tensor)
             if not in_place:
                 self.bases.pop(id(tensor), None)
             if in_place:

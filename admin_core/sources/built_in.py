@@ -10,12 +10,15 @@ from admin_core.applicability import Applicability, applicability
 from admin_core.comparators import comparators
 from admin_core.data.batch import Batch
 from admin_core.data.batches import make_batch
+from admin_core.data.dataset import Dataset
+from admin_core.data.dataset_fit import check_fit
+from admin_core.data.sha256 import data_sha256
 from admin_core.data.text import Split
 from admin_core.models.transformer import Transformer, build_transformer
 from admin_core.report import Comparators, StackName
 from admin_core.residual import ResidualBranch, residual_branches
 from admin_core.sources.source import Source
-from admin_core.spec import DataSpec, Scheme, TextData, TrainingSpec, TransformerSpec
+from admin_core.spec import Scheme, Subject, TransformerSpec
 
 
 class BuiltIn(Source):
@@ -23,12 +26,14 @@ class BuiltIn(Source):
 
     def __init__(
         self,
+        subject: Subject,
         model: TransformerSpec,
-        data: DataSpec,
-        training: TrainingSpec,
         device: torch.device,
+        dataset: Dataset | None = None,
     ) -> None:
-        self.model, self.data, self.training, self.device = model, data, training, device
+        """`model` is the subject's; `dataset` is what its `data` stands for, if that is an upload
+        or of the hub."""
+        self.subject, self.model, self.device, self.dataset = subject, model, device, dataset
 
     def build(self, seed: int) -> Transformer:
         return build_transformer(self.model, seed=seed, device=self.device)
@@ -37,14 +42,16 @@ class BuiltIn(Source):
         return residual_branches(model)
 
     def batch(self, seed: int, step: int = 0, split: Split = Split.WHOLE) -> Batch:
+        training = self.subject.training
         return make_batch(
-            self.data,
+            self.subject.data,
             self.model,
-            batch_size=self.training.batch_size,
-            sequence_length=self.training.sequence_length,
+            batch_size=training.batch_size,
+            sequence_length=training.sequence_length,
             seed=seed,
             step=step,
             split=split,
+            dataset=self.dataset,
         ).to(self.device)
 
     def applicability(self, branches: Sequence[ResidualBranch]) -> Applicability:
@@ -60,5 +67,9 @@ class BuiltIn(Source):
         return {stack: found for stack, found in comparators(self.model).items()}
 
     @property
-    def reads_text(self) -> bool:
-        return isinstance(self.data, TextData)
+    def data_sha256(self) -> str | None:
+        return data_sha256(self.subject.data, self.dataset)
+
+    def check_data(self, *, held_out: bool) -> None:
+        if self.dataset is not None:
+            check_fit(self.subject, self.dataset.facts, held_out=held_out)

@@ -7,9 +7,11 @@ from torch import nn
 
 from admin_core.applicability import UNNORMED, Applicability
 from admin_core.comparators import comparators_of_stack
+from admin_core.linter import lint
 from admin_core.report import Comparators, Finding, NormPlacement, StackName
 from admin_core.residual import DiscoveredBranch, ResidualBranch, discover
 from admin_core.residual.omega import apply_omega
+from admin_core.residual.passes import Inputs
 from admin_core.sources.source import Source
 from admin_core.spec import Stack
 
@@ -18,8 +20,7 @@ class DiscoveredSource(Source):
     """A source of networks that nobody edited."""
 
     def branches(self, model: nn.Module) -> Sequence[ResidualBranch]:
-        batch = self.batch(0)
-        return discover(model, batch.arguments or batch.inputs).branches
+        return discover(model, self._inputs()).branches
 
     def applicability(self, branches: Sequence[ResidualBranch]) -> Applicability:
         why_not = {stack: _why_not(own) for stack, own in by_stack(branches).items()}
@@ -50,7 +51,13 @@ class DiscoveredSource(Source):
         return found
 
     def findings(self, model: nn.Module, branches: Sequence[ResidualBranch]) -> list[Finding]:
-        return [] if branches else [_no_residual_addition(model)]
+        if not branches:
+            return [_no_residual_addition(model)]
+        return lint(model, self._inputs())
+
+    def _inputs(self) -> Inputs:
+        batch = self.batch(0)
+        return batch.arguments or batch.inputs
 
 
 def by_stack(branches: Sequence[ResidualBranch]) -> dict[StackName, list[ResidualBranch]]:

@@ -7,7 +7,9 @@ import torch
 from transformers import PreTrainedModel
 
 from admin_core.data.batch import Batch
+from admin_core.data.dataset import Dataset
 from admin_core.data.huggingface import HuggingFaceData
+from admin_core.data.sha256 import data_sha256
 from admin_core.data.text import Split
 from admin_core.errors import InvalidSpecError
 from admin_core.models.huggingface import build_huggingface, head_of, read_config
@@ -15,7 +17,7 @@ from admin_core.report import NormPlacement, StackName
 from admin_core.residual import ResidualBranch
 from admin_core.size import Limits
 from admin_core.sources.discovered import DiscoveredSource
-from admin_core.spec import DataSpec, HuggingFaceSpec, Scheme, TextData, TrainingSpec
+from admin_core.spec import HuggingFaceSpec, Scheme, Subject, TextData
 
 _PLACEMENTS = {Scheme.POST_LN: NormPlacement.POST, Scheme.PRE_LN: NormPlacement.PRE}
 
@@ -25,14 +27,16 @@ class HuggingFace(DiscoveredSource):
 
     def __init__(
         self,
+        subject: Subject,
         model: HuggingFaceSpec,
-        data: DataSpec,
-        training: TrainingSpec,
         device: torch.device,
         limits: Limits | None = None,
+        dataset: Dataset | None = None,
     ) -> None:
-        self.model, self.data, self.training = model, data, training
-        self.device, self.limits = device, limits
+        """`model` is the subject's; `dataset` is what its `data` stands for, if that is an upload
+        or of the hub."""
+        self.subject, self.model, self.device = subject, model, device
+        self.limits, self.dataset = limits, dataset
 
     def build(self, seed: int) -> PreTrainedModel:
         return build_huggingface(self.model, seed=seed, device=self.device, limits=self.limits)
@@ -57,13 +61,18 @@ class HuggingFace(DiscoveredSource):
         return ()
 
     @property
-    def reads_text(self) -> bool:
+    def data_sha256(self) -> str | None:
         examples = self._examples
         tokens_are_text = examples.reads_tokens and examples.tokens_are_bytes
-        return isinstance(self.data, TextData) and tokens_are_text
+        if self.dataset is None and not tokens_are_text:
+            return None
+        return data_sha256(self.subject.data, self.dataset)
+
+    def check_data(self, *, held_out: bool) -> None:
+        self._examples.check_dataset(held_out=held_out)
 
     def unavailable(self) -> Mapping[str, str]:
-        wanted = isinstance(self.data, TextData) and self._examples.reads_tokens
+        wanted = isinstance(self.subject.data, TextData) and self._examples.reads_tokens
         if wanted and not self._examples.tokens_are_bytes:
             return {
                 "data.text": "The vocabulary has fewer tokens than there are bytes: the batches "
@@ -87,7 +96,8 @@ class HuggingFace(DiscoveredSource):
         return HuggingFaceData(
             config=config,
             head=head_of(config),
-            data=self.data,
-            batch_size=self.training.batch_size,
-            sequence_length=self.training.sequence_length,
+            data=self.subject.data,
+            batch_size=self.subject.training.batch_size,
+            sequence_length=self.subject.training.sequence_length,
+            dataset=self.dataset,
         )

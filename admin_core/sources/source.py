@@ -54,8 +54,19 @@ class Source(ABC):
 
     @property
     @abstractmethod
-    def reads_text(self) -> bool:
-        """Whether batches hold the text, whose hash then belongs in a report."""
+    def data_sha256(self) -> str | None:
+        """Of the text that batches hold; none where they hold none."""
+
+    @abstractmethod
+    def check_data(self, *, held_out: bool) -> None:
+        """Return if the models can be trained on the data set that was given, if one was.
+
+        Args:
+            held_out: whether the part for validation is read by itself, as in a race.
+
+        Raises:
+            InvalidSpecError: names the field to change.
+        """
 
     def findings(self, model: nn.Module, branches: Sequence[ResidualBranch]) -> list[Finding]:
         """What is wrong with how a model is put together."""

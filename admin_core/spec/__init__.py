@@ -5,7 +5,19 @@ strings or booleans are refused, each with the path of the field. No torch is lo
 """
 
 from admin_core.spec.amplification import AmplificationSpec, Perturbation, RandomStep
-from admin_core.spec.data import BYTES_VOCABULARY, DataSpec, SyntheticData, SyntheticName, TextData
+from admin_core.spec.data import (
+    BYTES_VOCABULARY,
+    ColumnName,
+    DataSpec,
+    HubData,
+    Prose,
+    SyntheticData,
+    SyntheticName,
+    TextData,
+    Tokenizer,
+    TokenizerName,
+    UploadData,
+)
 from admin_core.spec.diagnosis import ALL_ANALYSES, Analysis, DiagnosisSpec
 from admin_core.spec.huggingface import HuggingFaceSpec
 from admin_core.spec.model import (
@@ -44,10 +56,12 @@ __all__ = [
     "BYTES_VOCABULARY",
     "ClinicOmega",
     "ClosedFormOmega",
+    "ColumnName",
     "Count",
     "DataSpec",
     "DiagnosisSpec",
     "FirstValue",
+    "HubData",
     "HuggingFaceSpec",
     "Initialisation",
     "ModelSpec",
@@ -63,6 +77,7 @@ __all__ = [
     "Perturbation",
     "Positions",
     "Probability",
+    "Prose",
     "RandomStep",
     "Real",
     "Schedule",
@@ -73,7 +88,10 @@ __all__ = [
     "SyntheticData",
     "SyntheticName",
     "TextData",
+    "Tokenizer",
+    "TokenizerName",
     "TrainingSpec",
     "TransformerSpec",
+    "UploadData",
     "Whole",
 ]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from admin_core.spec.data import BYTES_VOCABULARY, DataSpec, TextData
+from admin_core.spec.data import BYTES_VOCABULARY, DataSpec, Prose, TextData
 from admin_core.spec.huggingface import HuggingFaceSpec
 from admin_core.spec.model import Architecture, Positions, TransformerSpec
 from admin_core.spec.parts import Part, refuse
@@ -66,7 +66,7 @@ def _check_vocabulary(model: TransformerSpec, data: DataSpec | None) -> None:
 
 
 def _check_objective(model: TransformerSpec, data: DataSpec | None) -> None:
-    denoising = isinstance(data, TextData) and data.objective == "denoising"
+    denoising = isinstance(data, Prose) and data.objective == "denoising"
     if denoising and model.architecture is not Architecture.ENCODER_DECODER:
         raise refuse(
             ("architecture",),

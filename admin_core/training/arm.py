@@ -18,7 +18,9 @@ from torch import nn
 
 from admin_core.analysis.profiling import profile
 from admin_core.data.batch import Batch
+from admin_core.data.dataset import Dataset
 from admin_core.device import resolve_device
+from admin_core.errors import AnalysisReleasedError
 from admin_core.forward import failures_told
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.race_report import RacePoint, SeedResult, Stopped, ValidationPoint
@@ -73,6 +75,7 @@ def train_arm(
     on_progress: OnProgress = ignore_progress,
     on_point: OnPoint = ignore_point,
     checkpoint: Checkpoint | None = None,
+    dataset: Dataset | None = None,
     limits: Limits | None = None,
 ) -> SeedResult:
     """Train the run's model and say what became of it.
@@ -81,12 +84,15 @@ def train_arm(
         run: the arm, its patch applied.
         seed: of weights, data and dropout.
         device: ``auto``, ``cpu`` or ``cuda:N``.
-        on_progress: called after every step; may raise `AnalysisCancelledError`.
+        on_progress: called after every step; may raise `AnalysisCancelledError`, or
+            `AnalysisReleasedError` to have the state saved first.
         on_point: the same, with the step's loss and what was seen.
         checkpoint: where to leave the state now and then, and to go on from where there is one.
+        dataset: what the run's `data` stands for, if that is an upload or of the hub.
         limits: what a model may take whose size only shows when it is built.
 
     Raises:
+        InvalidSpecError: the model or the sequence length does not fit the data set.
         DegenerateBranchError: the Admin arm has a branch that no omega can be chosen for.
         CheckpointError: the file there is not this run's.
         ValueError: no such device.
@@ -94,7 +100,8 @@ def train_arm(
     on = resolve_device(device)
     training = run.training
     state = RunState()
-    source = source_of(run, on, limits)
+    source = source_of(run, on, limits, dataset)
+    source.check_data(held_out=True)
     batches = RunBatches(run, seed, source)
     model = source.build(seed)
     branches = source.branches(model)
@@ -168,7 +175,11 @@ def train_arm(
             if checkpoint and time.monotonic() - saved_at >= checkpoint.every_seconds and not last:
                 save()
                 saved_at = time.monotonic()
-            on_progress(Progress("training", step / training.steps))
+            try:
+                on_progress(Progress("training", step / training.steps))
+            except AnalysisReleasedError:
+                save()
+                raise
 
     judgement = judge_run(
         state.losses,

@@ -14,7 +14,7 @@ closely (`admin_core.training.look`); between looks the model carries no hook.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +27,10 @@ from admin_core.training.findings import Findings
 from admin_core.training.look import Look, parameter_groups
 from admin_core.training.loss_rules import LOSS_RULES, LossDetector, LossPreset
 from admin_core.training.watch_rules import Violation, violations
+from admin_core.watched_run import StepPoint
+
+OnStepPoint = Callable[[StepPoint], None]
+"""Called after every step; must return quickly, and raise nothing."""
 
 MAX_POINTS = 200
 """Looks that are kept; when there are more, every second one goes. The first stays."""
@@ -43,9 +47,15 @@ class Monitor:
         every: int = 50,
         loss_rule: LossPreset = LossPreset.OLMO,
         branches: Sequence[ResidualBranch] | None = None,
+        on_point: OnStepPoint | None = None,
     ) -> None:
-        """`every` 0 never looks closely; losses are followed all the same. The branches of another
-        network than the built-in Transformer are those that `discover` finds."""
+        """`every` 0 never looks closely; losses are followed all the same.
+
+        Args:
+            branches: of another network than the built-in Transformer, those that `discover` finds.
+            on_point: told of every step; `app.push` sends it on.
+        """
+        self.on_point = on_point
         self.model = model
         self.optimizer = optimizer
         self.every = every
@@ -81,7 +91,8 @@ class Monitor:
     def step(self, loss: float | Tensor) -> WatchPoint | None:
         """Call after each optimizer step with its loss; returns what was seen, at a look."""
         self.steps += 1
-        self._judge_loss(loss.item() if isinstance(loss, Tensor) else loss)
+        value = loss.item() if isinstance(loss, Tensor) else loss
+        self._judge_loss(value)
         point = None
         if self.look is not None:
             point = self.look.point(self.steps)
@@ -92,6 +103,8 @@ class Monitor:
                 del self.points[1::2]
             self._close_look()
         self._open_look()
+        if self.on_point is not None:
+            self.on_point(self._step_point(value, point))
         return point
 
     def section(self) -> MonitorSection:
@@ -123,6 +136,15 @@ class Monitor:
         self.findings.restore(state["findings"])
         self.detector.window.extend(state["window"])
         self.detector.in_a_row = state["in_a_row"]
+
+    def _step_point(self, loss: float, watch: WatchPoint | None) -> StepPoint:
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        return StepPoint(
+            step=self.steps,
+            loss=loss if math.isfinite(loss) else None,
+            learning_rate=rate if math.isfinite(rate) else None,
+            watch=watch,
+        )
 
     def _judge_loss(self, loss: float) -> None:
         found = []

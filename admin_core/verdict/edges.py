@@ -11,11 +11,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from admin_core.report import Edge, Quantity
 from admin_core.spec import Subject, TransformerSpec
-from admin_core.verdict.forecast import forecast, patched
+from admin_core.verdict.forecast import Forecaster, patched
 
 LEVEL = 0.5
 TAIL = 0.1
@@ -32,25 +30,16 @@ LAYERS = (1, 2, 3, 4, 6, 8, 12, 18, 24)
 Probability = Callable[[float], float]
 
 
-def find_edges(
-    subject: Subject,
-    *,
-    seed: int,
-    device: torch.device,
-    before_each: Callable[[], None] = lambda: None,
-) -> list[Edge]:
+def find_edges(subject: Subject, forecaster: Forecaster) -> list[Edge]:
     """The edges of learning rate, warm-up and layers, one forecast for each value tried.
 
     Args:
         subject: within the calibrated range.
-        seed: of the probes.
-        before_each: called before every forecast, so that a search can be cancelled.
     """
     spec = subject.training
 
     def failing(patch: dict[str, Any]) -> float:
-        before_each()
-        return forecast(patched(subject, patch), seed=seed, device=device).failure_probability
+        return forecaster.forecast(patched(subject, patch)).failure_probability
 
     def at_rate(rate: float) -> float:
         return failing({"training": {"learning_rate": rate}})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from admin_core.data.batch import IGNORED
+from admin_core.data.dataset import Dataset
 from admin_core.data.unigram import unigram_entropy
 from admin_core.errors import UnavailableError
 from admin_core.race_spec import RunSpec
@@ -28,7 +29,9 @@ class Examination:
     """Sub-layers of all stacks."""
 
 
-def examine(subject: Subject, *, seed: int, device: torch.device) -> Examination:
+def examine(
+    subject: Subject, *, seed: int, device: torch.device, dataset: Dataset | None = None
+) -> Examination:
     """Probe a fresh model of the subject on batches of its data.
 
     Raises:
@@ -37,7 +40,7 @@ def examine(subject: Subject, *, seed: int, device: torch.device) -> Examination
             is no unigram loss to hold it against.
     """
     run = RunSpec(name="probe", model=subject.model, training=subject.training, data=subject.data)
-    source = source_of(run, device)
+    source = source_of(run, device, dataset=dataset)
     batches = RunBatches(run, seed, source)
     model = source.build(seed)
     branches = source.branches(model)

@@ -1,12 +1,13 @@
 """Foretell whether a subject trains: probe it, and ask the model of failure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from admin_core.config_facts import layers_at_least, width_at_least
+from admin_core.data.dataset import Dataset
 from admin_core.merge_patch import merge_patch
 from admin_core.spec import Subject, TransformerSpec
 from admin_core.verdict.examination import Examination, examine
@@ -21,16 +22,36 @@ class Forecast:
     examination: Examination
 
 
-def forecast(subject: Subject, *, seed: int, device: torch.device) -> Forecast:
-    """The probability that a run of the subject diverges or stalls.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecaster:
+    """Probes one subject after another in the same way."""
 
-    Raises:
-        DegenerateBranchError: an Admin model with a branch that no omega can be chosen for.
-    """
-    found = examine(subject, seed=seed, device=device)
-    return Forecast(
-        failure_probability=failure_model().probability(found.features), examination=found
-    )
+    seed: int
+    """Of the probe's weights, data and dropout."""
+
+    device: torch.device
+    dataset: Dataset | None = None
+    """What `data` stands for, if that is an upload or of the hub."""
+
+    before_each: Callable[[], None] = lambda: None
+    """Called before every probe; may raise `AnalysisCancelledError`."""
+
+    def forecast(self, subject: Subject, *, again: int = 0) -> Forecast:
+        """The probability that a run of the subject diverges or stalls.
+
+        Args:
+            again: the number of the probe; each has weights of its own.
+
+        Raises:
+            DegenerateBranchError: an Admin model with a branch that no omega can be chosen for.
+            InvalidSpecError: the model cannot be built, or takes no omegas.
+            UnavailableError: there is nothing to probe, or to hold it against.
+        """
+        self.before_each()
+        found = examine(subject, seed=self.seed + again, device=self.device, dataset=self.dataset)
+        return Forecast(
+            failure_probability=failure_model().probability(found.features), examination=found
+        )
 
 
 def outside_calibration(subject: Subject) -> list[str]:

@@ -2,22 +2,23 @@
 
 Candidates stand in the order of what they change: the initialisation alone (Admin), the schedule,
 the learning rate, then the place of the norms, then two of these together. Each is forecast, and
-those below the level of a stable verdict are prescribed.
+those below LEVEL are prescribed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from admin_core.applicability import TAKES_OMEGAS
-from admin_core.errors import DegenerateBranchError
+from admin_core.errors import DegenerateBranchError, InvalidSpecError
 from admin_core.report import Prescription
 from admin_core.spec import Scheme, StackSchemes, Subject, TransformerSpec
-from admin_core.verdict.failure_model import failure_model
-from admin_core.verdict.forecast import forecast, patched
+from admin_core.verdict.forecast import Forecaster, patched
+
+LEVEL = 0.15
+"""The probability of failure that a prescription has to come below."""
 
 MOST = 3
 """Prescriptions in one verdict."""
@@ -38,35 +39,16 @@ class Candidate:
     patch: dict[str, Any]
 
 
-def prescribe(
-    subject: Subject,
-    *,
-    seed: int,
-    device: torch.device,
-    before_each: Callable[[], None] = lambda: None,
-) -> list[Prescription]:
-    """Up to MOST changes after which the subject is predicted to be stable, the smallest first.
+def prescribe(subject: Subject, forecaster: Forecaster) -> list[Prescription]:
+    """Up to MOST changes after which the subject is predicted to train, the smallest first.
 
     Args:
         subject: within the calibrated range.
-        seed: of the first probe of each candidate.
-        before_each: called before every forecast, so that a search can be cancelled.
     """
     found: list[Prescription] = []
     for candidate in candidates(subject):
-        probability = 0.0
-        for own_seed in range(seed, seed + PROBES):
-            before_each()
-            try:
-                changed = patched(subject, candidate.patch)
-                foretold = forecast(changed, seed=own_seed, device=device)
-            except (ValidationError, DegenerateBranchError):
-                probability = 1.0  # the change does not fit this model
-                break
-            probability = max(probability, foretold.failure_probability)
-            if probability >= failure_model().at_risk:
-                break
-        if probability < failure_model().at_risk:
+        probability = _worst_of_several(subject, candidate, forecaster)
+        if probability < LEVEL:
             found.append(
                 Prescription(
                     change=candidate.change,
@@ -77,6 +59,21 @@ def prescribe(
         if len(found) == MOST:
             break
     return found
+
+
+def _worst_of_several(subject: Subject, candidate: Candidate, forecaster: Forecaster) -> float:
+    """The largest probability of failure in PROBES forecasts, or the first that reaches LEVEL; 1 where the change does not fit the model."""
+    try:
+        changed = patched(subject, candidate.patch)
+        worst = 0.0
+        for again in range(PROBES):
+            probability = forecaster.forecast(changed, again=again).failure_probability
+            worst = max(worst, probability)
+            if worst >= LEVEL:
+                break
+        return worst
+    except (ValidationError, InvalidSpecError, DegenerateBranchError):
+        return 1.0
 
 
 def candidates(subject: Subject) -> Iterator[Candidate]:
@@ -106,7 +103,16 @@ def candidates(subject: Subject) -> Iterator[Candidate]:
 def _admin(subject: Subject) -> Candidate | None:
     model = subject.model
     if not isinstance(model, TransformerSpec):
-        return None
+        # Where the network's branches are not Post-LN, the source refuses, and so does the search.
+        takes_none = model.scheme is not None
+        return (
+            None
+            if takes_none
+            else Candidate(
+                change="Admin, with omegas profiled before the first step",
+                patch={"model": {"scheme": Scheme.ADMIN}},
+            )
+        )
     stacks = [stack for stack in model.layers if model.scheme_of(stack) is Scheme.POST_LN]
     if not stacks:
         return None

@@ -6,12 +6,13 @@ from starlette.concurrency import run_in_threadpool
 from admin_core.size import check_limits
 from admin_core.spec import DiagnosisSpec
 from app.body import JsonRoute
-from app.deps import IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
-from app.job_answers import cancelled, find_job, shown, submitted
+from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
+from app.job_answers import DIAGNOSES, cancelled, find_job, shown, submitted
 from app.job_view import JobView, job_json
 from app.problems import documented
 from worker import jobs
-from worker.jobs import PUSHED_REPORT, Job, JobName
+from worker.data import check_data
+from worker.jobs import Job, JobName, Reuse
 from worker.queue import Queue
 from worker.settings import Settings
 from worker.store import Store
@@ -24,7 +25,11 @@ router = APIRouter(prefix="/v1", tags=["diagnoses"], route_class=JsonRoute)
     status_code=status.HTTP_202_ACCEPTED,
     response_model=JobView,
     responses={
-        200: {"model": JobView, "description": "Finished within `wait`."},
+        200: {
+            "model": JobView,
+            "description": "Finished: within `wait`, or before; `links.reused` is there if the "
+            "job was.",
+        },
         202: {"description": "Accepted; `Location` says where to look."},
         **documented(400, 413, 415, 422, 500),
     },
@@ -35,16 +40,24 @@ async def submit_diagnosis(
     store: StoreDep,
     queue: QueueDep,
     waiting: WaitingDep,
+    fresh: Fresh = False,
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Ask whether a model will train. With `wait`, the answer may come at once."""
-    job_id = await run_in_threadpool(
-        submit, spec, settings, store, queue, idempotency_key=idempotency_key
+    """Ask whether a model will train. With `wait`, or of a spec that was diagnosed before, the
+    answer may come at once."""
+    job_id, new = await run_in_threadpool(
+        submit,
+        spec,
+        settings,
+        store,
+        queue,
+        idempotency_key=idempotency_key,
+        reuse=Reuse.NONE if fresh else Reuse.ANY,
     )
     await waiting.until_finished(job_id, seconds=wait)
     job = await run_in_threadpool(find, store, job_id)
-    return submitted(job_json(job))
+    return submitted(job_json(job), reused=not new)
 
 
 @router.get(
@@ -74,7 +87,7 @@ async def get_diagnosis(
     },
 )
 def cancel_diagnosis(job_id: str, store: StoreDep) -> Response:
-    """Cancel. A finished job stays as it is."""
+    """Cancel. A finished job stays as it is, but answers no other request any more."""
     find(store, job_id)
     jobs.cancel(store, job_id)
     return cancelled(job_json(find(store, job_id)))
@@ -87,19 +100,25 @@ def submit(
     queue: Queue,
     *,
     idempotency_key: str | None = None,
-    same_spec_once: bool = False,
-) -> str:
-    """The id of the job for a spec within the limits; a message for it is on its way."""
+    reuse: Reuse,
+) -> tuple[str, bool]:
+    """The id of the job for a spec within the limits, and whether it is a new one; a message for it
+    is on its way."""
     check_limits(spec, settings.limits)
+    check_data(spec, store, settings)
     job_id, new = jobs.submit(
-        store, spec, idempotency_key=idempotency_key, same_spec_once=same_spec_once
+        store,
+        spec,
+        idempotency_key=idempotency_key,
+        reuse=reuse,
+        device_kind=settings.device_kind,
     )
     # A message that cannot be sent now is sent by the dispatcher.
     if new and queue.enqueue(JobName.DIAGNOSIS, job_id):
         jobs.mark_published(store, job_id)
-    return job_id
+    return job_id, new
 
 
 def find(store: Store, job_id: str) -> Job:
     """The diagnosis, made here or pushed; raises a 404 problem if there is none."""
-    return find_job(store, job_id, JobName.DIAGNOSIS, PUSHED_REPORT)
+    return find_job(store, job_id, *DIAGNOSES)

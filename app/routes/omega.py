@@ -3,14 +3,12 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from starlette.concurrency import run_in_threadpool
 
 from admin_core.omega_files import OmegaFormat, omega_file
 from admin_core.report import Report
 from app.deps import StoreDep, Wait, WaitingDep
-from app.problems import NO_REPORT, ProblemError, documented, unfinished
-from app.routes.diagnoses import find
-from worker.jobs import FINISHED
+from app.job_answers import DIAGNOSES, finished_job
+from app.problems import documented
 
 router = APIRouter(prefix="/v1", tags=["diagnoses"])
 
@@ -54,15 +52,7 @@ async def get_omega(
     wait: Wait = 0,
 ) -> Response:
     """Every omega in forward order, the encoder first; 409 where there are none."""
-    await run_in_threadpool(find, store, job_id)
-    await waiting.until_finished(job_id, seconds=wait)
-    job = await run_in_threadpool(find, store, job_id)
-    if job.state not in FINISHED:
-        raise unfinished(job)
-    if job.report is None:
-        raise ProblemError(
-            NO_REPORT.problem(f"The diagnosis {job.state}, and has no report.", cause=job.problem)
-        )
+    job = await finished_job(store, waiting, job_id, DIAGNOSES, wait)
     content = omega_file(Report.model_validate(job.report), file_format)
     media_type, name = FILES[file_format]
     return Response(

@@ -12,12 +12,13 @@ from starlette.concurrency import run_in_threadpool
 from admin_core.race_size import check_race_limits
 from admin_core.race_spec import RaceSpec
 from app.body import JsonRoute
-from app.deps import IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
+from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
 from app.job_answers import cancelled, find_job, shown, submitted
 from app.job_view import RaceView, View, race_json
 from app.problems import documented
 from worker import jobs, races
-from worker.jobs import JobName
+from worker.data import check_data
+from worker.jobs import JobName, Reuse
 from worker.queue import Queue
 from worker.settings import Settings
 from worker.store import Store
@@ -56,7 +57,11 @@ class Curves(View):
     status_code=status.HTTP_202_ACCEPTED,
     response_model=RaceView,
     responses={
-        200: {"model": RaceView, "description": "Finished within `wait`."},
+        200: {
+            "model": RaceView,
+            "description": "Finished: within `wait`, or before; `links.reused` is there if the "
+            "race was.",
+        },
         202: {"description": "Accepted; `Location` says where to look."},
         **documented(400, 413, 415, 422, 500),
     },
@@ -67,13 +72,22 @@ async def submit_race(
     store: StoreDep,
     queue: QueueDep,
     waiting: WaitingDep,
+    fresh: Fresh = False,
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Train every arm with every seed, and compare them."""
-    race_id = await run_in_threadpool(submit, spec, settings, store, queue, idempotency_key)
+    race_id, new = await run_in_threadpool(
+        submit,
+        spec,
+        settings,
+        store,
+        queue,
+        idempotency_key=idempotency_key,
+        reuse=Reuse.NONE if fresh else Reuse.ANY,
+    )
     await waiting.until_finished(race_id, seconds=wait)
-    return submitted(await run_in_threadpool(find_json, store, race_id))
+    return submitted(await run_in_threadpool(find_json, store, race_id), reused=not new)
 
 
 @router.get(
@@ -102,7 +116,7 @@ async def get_race(
     },
 )
 def cancel_race(race_id: str, store: StoreDep) -> Response:
-    """Cancel with all runs. A finished race stays as it is."""
+    """Cancel with all runs. A finished race stays as it is, but answers no other request."""
     find_job(store, race_id, JobName.RACE)
     jobs.cancel(store, race_id)
     return cancelled(find_json(store, race_id))
@@ -146,11 +160,21 @@ def submit(
     settings: Settings,
     store: Store,
     queue: Queue,
+    *,
     idempotency_key: str | None = None,
-) -> str:
-    """The id of the race for a spec within the limits; messages for its runs are on their way."""
+    reuse: Reuse,
+) -> tuple[str, bool]:
+    """The id of the race for a spec within the limits, and whether it is a new one; messages for
+    its runs are on their way."""
     check_race_limits(spec, settings.race_limits)
-    race_id, run_ids = races.submit(store, spec, idempotency_key=idempotency_key)
+    check_data(spec, store, settings)
+    race_id, run_ids = races.submit(
+        store,
+        spec,
+        idempotency_key=idempotency_key,
+        reuse=reuse,
+        device_kind=settings.device_kind,
+    )
     sent = []
     for run_id in run_ids:
         # Messages that cannot be sent now are sent by the dispatcher.
@@ -159,7 +183,7 @@ def submit(
         sent.append(run_id)
     if sent:
         jobs.mark_published(store, *sent)
-    return race_id
+    return race_id, bool(run_ids)
 
 
 def find_json(store: Store, race_id: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ async def push_report(
     pushed: PushedReport, store: StoreDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Keep a report that `trimtab diagnose --push` or the library has made."""
-    job_id = await run_in_threadpool(
+    job_id, new = await run_in_threadpool(
         jobs.keep_report,
         store,
         pushed.spec.model_dump(mode="json"),
@@ -49,4 +49,4 @@ async def push_report(
         idempotency_key=idempotency_key,
     )
     job = await run_in_threadpool(find, store, job_id)
-    return submitted(job_json(job))
+    return submitted(job_json(job), reused=not new)

@@ -16,7 +16,7 @@ import torch
 from admin_core.race_report import RaceOutcome
 from admin_core.race_spec import RunSpec
 from admin_core.training.arm import train_arm
-from admin_core.verdict.forecast import patched
+from admin_core.verdict.forecast import Forecaster, patched
 from admin_core.verdict.prescriptions import prescribe
 from bench.prediction.features import SEED_OFFSET
 from bench.prediction.outcomes import stored
@@ -39,7 +39,8 @@ def main() -> None:
             continue
         started = time.perf_counter()
         run = RunSpec.model_validate({"name": "patient", **row.spec})
-        found = prescribe(run, seed=row.number + SEED_OFFSET, device=torch.device("cpu"))
+        forecaster = Forecaster(seed=row.number + SEED_OFFSET, device=torch.device("cpu"))
+        found = prescribe(run, forecaster)
         result = None
         if found:
             mended = patched(run, found[0].patch)

@@ -40,7 +40,7 @@ def seed_result(arm: str, seed: int, final: float | None, outcome: str) -> SeedR
     )
 
 
-def raced(arms: dict[str, list[tuple[float | None, str]]], **changes: Any) -> RaceReport:
+def raced(arms: dict[str, list[tuple[float | None, str]]], /, **changes: Any) -> RaceReport:
     """A race whose arms ended, seed by seed, at these losses and outcomes."""
     seeds = len(next(iter(arms.values())))
     spec = RaceSpec.model_validate(

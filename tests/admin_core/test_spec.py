@@ -106,3 +106,71 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 def test_a_decoder_counts_three_sublayers_only_where_it_cross_attends() -> None:
     assert small().sublayers_per_layer(Stack.DECODER) == 3
     assert small("decoder_only").sublayers_per_layer(Stack.DECODER) == 2
+
+
+class TestDataSets:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "harbour",
+            "harbour/log/x",
+            "/etc/passwd",
+            "../log",
+            "harbour/..",
+            "harbour/a..b",
+            "./log",
+            "http://x/y",
+            "http:/x",
+            "hf:/x",
+            "harbour/log@main",
+            "harbour/lo g",
+            "harbour\\log",
+            "harbour/log\n",
+            "härbour/log",
+            "",
+        ],
+    )
+    def test_of_the_hub_have_names_that_lead_nowhere_else(self, name: str) -> None:
+        assert refused_field(data={"kind": "hub", "name": name}) == "data.hub.name"
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("config", "../x"),
+            ("config", "a/b"),
+            ("revision", "refs/pr/1"),
+            ("revision", "a..b"),
+            ("split", "train[:1]"),
+            ("split", "../train"),
+            ("columns", []),
+            ("columns", ["a", "b", "c"]),
+            ("trust_remote_code", True),
+            ("data_files", "x"),
+        ],
+    )
+    def test_of_the_hub_take_nothing_that_leads_elsewhere(self, field: str, value: object) -> None:
+        data = {"kind": "hub", "name": "harbour/log", field: value}
+        assert refused_field(data=data).startswith(f"data.hub.{field}")
+
+    @pytest.mark.parametrize(
+        "tokenizer",
+        [
+            {"name": "bytes", "vocab_size": 300},
+            {"name": "bpe", "vocab_size": 256},
+            {"name": "bpe", "vocab_size": 65_537},
+        ],
+    )
+    def test_have_vocabularies_that_suit_their_tokenizers(
+        self, tokenizer: dict[str, object]
+    ) -> None:
+        data = {"kind": "hub", "name": "harbour/log", "tokenizer": tokenizer}
+        assert refused_field(data=data) == "data.hub.tokenizer.vocab_size"
+
+    @pytest.mark.parametrize("dataset_id", ["", "x", "../x", "ds-" + "0" * 31, "ds-" + "G" * 32])
+    def test_that_were_uploaded_have_an_id_of_one_form(self, dataset_id: str) -> None:
+        assert refused_field(data={"kind": "upload", "id": dataset_id}) == "data.upload.id"
+
+    def test_are_denoised_by_an_encoder_decoder_alone(self) -> None:
+        model = small("decoder_only").model_dump()
+        data = {"kind": "upload", "id": "ds-" + "0" * 32, "objective": "denoising"}
+        assert refused_field(model=model, data=data) == "model.architecture"

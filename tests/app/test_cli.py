@@ -6,8 +6,9 @@ import pytest
 
 from admin_core.race_report import RaceReport
 from admin_core.report import Report
+from tests.admin_core.reports import diagnosis, raced
 from tests.app.test_races import TINY
-from tests.service import EXAMPLES, SMALL, TRIMTAB, environment
+from tests.service import EXAMPLES, SMALL, TRIMTAB, Service, environment
 
 
 def trimtab(
@@ -99,8 +100,62 @@ class TestRace:
 def test_help_lists_the_commands(home: Path) -> None:
     run = trimtab("--help", home=home)
     assert run.returncode == 0
-    assert all(command in run.stdout for command in ("serve", "diagnose", "race", "gate"))
+    commands = ("serve", "diagnose", "race", "gate", "verify", "report", "datasets")
+    assert all(command in run.stdout for command in commands)
 
 
 def test_an_unknown_command_is_wrong_use(home: Path) -> None:
     assert trimtab("fly", home=home).returncode == 2
+
+
+class TestReport:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def diagnosed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """What `trimtab diagnose --json` printed."""
+        file = tmp_path_factory.mktemp("report") / "report.json"
+        file.write_text(diagnosis().model_dump_json())
+        return file
+
+    @pytest.mark.parametrize(
+        ("file_format", "beginning"),
+        [("html", "<!doctype html>"), ("md", "## "), ("json", "{"), ("junit", "<?xml ")],
+    )
+    def test_makes_a_file_of_a_report(
+        self, home: Path, diagnosed: Path, file_format: str, beginning: str
+    ) -> None:
+        output = home / "out"
+        run = trimtab(
+            *("report", str(diagnosed), "--format", file_format, "-o", str(output)), home=home
+        )
+        assert run.returncode == 0, run.stderr
+        assert output.read_text().startswith(beginning)
+        assert run.stdout == ""
+
+    def test_reads_a_job_from_standard_input(self, home: Path) -> None:
+        job = {"kind": "race", "id": "7", "spec": {"arms": 2}, "report": raced().model_dump()}
+        stdin = json.dumps(job, default=str)
+        run = trimtab("report", "-", home=home, stdin=stdin)
+        assert run.stdout.startswith("## Trimtab race 7\n"), run.stderr
+        run = trimtab("report", "-", "--format", "junit", home=home, stdin=stdin)
+        assert run.returncode == 2
+        assert "no JUnit XML" in run.stderr
+
+    def test_fetches_the_report_of_a_job(self, home: Path, service: Service) -> None:
+        job = service.diagnose(SMALL)
+        run = trimtab("report", job["id"], "--url", service.url, home=home)
+        assert run.returncode == 0, run.stderr
+        assert run.stdout == service.http.get(job["links"]["report_markdown"]).text
+        race = service.http.post("/v1/races", params={"wait": 60}, json=TINY).json()
+        run = trimtab("report", race["id"], "--format", "json", "--url", service.url, home=home)
+        assert RaceReport.model_validate_json(run.stdout)
+        unknown = "01a00000-0000-7000-8000-000000000000"
+        run = trimtab("report", unknown, "--url", service.url, home=home)
+        assert run.returncode == 2
+        assert "no diagnosis and no race" in run.stderr
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"branches": 1}', '{"arms": []}'])
+    def test_exits_2_for_what_is_no_report(self, home: Path, content: str) -> None:
+        run = trimtab("report", "-", home=home, stdin=content)
+        assert run.returncode == 2
+        assert "Traceback" not in run.stderr

@@ -25,7 +25,7 @@ class TestSubmit:
         assert job["problem"] is None
 
     def test_answers_at_once_without_a_wait(self, service: Service) -> None:
-        answer = service.http.post("/v1/diagnoses", json=SMALL)
+        answer = service.http.post("/v1/diagnoses", params={"fresh": True}, json=SMALL)
         assert answer.status_code == 202
         assert answer.json()["state"] in ("queued", "running")
         assert service.http.get(answer.headers["Location"]).json()["id"] == answer.json()["id"]

@@ -43,7 +43,7 @@ LONG: dict[str, Any] = TINY | {
 
 
 def submit(service: Service, body: dict[str, Any], wait: float = 0) -> dict[str, Any]:
-    answer = service.http.post("/v1/races", params={"wait": wait}, json=body)
+    answer = service.http.post("/v1/races", params={"wait": wait, "fresh": True}, json=body)
     assert answer.status_code in (200, 202), answer.text
     job: dict[str, Any] = answer.json()
     return job
@@ -301,6 +301,33 @@ def test_a_race_whose_worker_is_killed_ends_with_the_same_losses(
     curve = service.http.get(job["links"]["curves"]).json()["curves"][0]
     assert [point["step"] for point in curve["points"]] == list(range(1, 301))
     assert not list((service.home / "artifacts").glob("*"))
+    service.stop()
+
+
+def test_a_service_that_is_told_to_stop_saves_its_run_first(serve: Callable[..., Service]) -> None:
+    body = TINY | {
+        "training": TINY["training"] | {"steps": 600},
+        "arms": ["admin"],
+        "seeds": 1,
+        "monitoring": {"every": 0},
+    }
+    # Long after the end, so that the only checkpoint is that of the stop.
+    service = serve(TRIMTAB_CHECKPOINT_SECONDS="3600")
+    job = submit(service, body)
+    until(lambda: bool(service.http.get(job["links"]["curves"]).json()["curves"][0]["points"]))
+    service.stop()
+    saved = list((service.home / "artifacts").glob("*/run.safetensors"))
+    assert len(saved) == 1
+
+    service = serve(TRIMTAB_CHECKPOINT_SECONDS="3600")
+    job = look(service, job, wait=60)
+    assert job["state"] == "succeeded", job
+    lines = (service.home / "logs/worker.log").read_text().splitlines()
+    begun = [entry for entry in map(json.loads, lines) if entry["event"] == "training"]
+    assert [entry["from_checkpoint"] for entry in begun] == [False, True]
+    assert losses(job) == in_this_process(body)
+    curve = service.http.get(job["links"]["curves"]).json()["curves"][0]
+    assert [point["step"] for point in curve["points"]] == list(range(1, 601))
     service.stop()
 
 

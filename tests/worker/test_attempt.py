@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_core.errors import AnalysisCancelledError
+from admin_core.errors import AnalysisCancelledError, AnalysisReleasedError
 from admin_core.progress import Progress
 from admin_core.spec import DiagnosisSpec
 from tests.service import SMALL
@@ -65,7 +65,7 @@ class TestARunningAttempt:
     ) -> None:
         attempt = RunningAttempt(store, held, settings(tmp_path))
         jobs.drain(store, "w1")
-        with pytest.raises(AnalysisCancelledError), attempt:
+        with pytest.raises(AnalysisReleasedError), attempt:
             work_until_stopped(attempt)
         attempt.conclude_stopped()
         assert state(store, held) == State.QUEUED

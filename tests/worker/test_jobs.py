@@ -8,7 +8,7 @@ from sqlalchemy import text
 from admin_core.spec import DiagnosisSpec
 from tests.service import SMALL
 from worker import jobs
-from worker.jobs import Claim, Ending, IdempotencyKeyReusedError, Job, JobName, State
+from worker.jobs import Claim, Ending, IdempotencyKeyReusedError, Job, JobName, Reuse, State
 from worker.problem import UNEXPECTED
 from worker.store import Store
 
@@ -54,15 +54,108 @@ class TestSubmit:
         with pytest.raises(IdempotencyKeyReusedError):
             jobs.submit(store, OTHER_SPEC, idempotency_key="k")
 
-    def test_one_spec_can_be_asked_to_be_one_job(self, store: Store) -> None:
-        first, _ = jobs.submit(store, SPEC, same_spec_once=True)
-        assert jobs.submit(store, SPEC, same_spec_once=True) == (first, False)
-        assert jobs.submit(store, OTHER_SPEC, same_spec_once=True)[1]
+    def test_a_key_stands_for_its_body_whatever_device_there_is_now(self, store: Store) -> None:
+        first, _ = jobs.submit(store, SPEC, idempotency_key="k", device_kind="cpu")
+        again = jobs.submit(store, SPEC, idempotency_key="k", device_kind="cuda")
+        assert again == (first, False)
 
-    def test_a_failed_job_does_not_stand_for_its_spec(self, store: Store) -> None:
-        first, _ = jobs.submit(store, SPEC, same_spec_once=True)
-        jobs.fail(store, claimed(store, first), UNEXPECTED.problem())
-        assert jobs.submit(store, SPEC, same_spec_once=True)[1]
+
+class TestReuse:
+    def reused(self, store: Store, spec: DiagnosisSpec = SPEC, reuse: Reuse = Reuse.ANY) -> str:
+        job_id, new = jobs.submit(store, spec, reuse=reuse)
+        assert not new
+        return job_id
+
+    def is_asked_anew(self, store: Store, **how: Any) -> bool:
+        return jobs.submit(store, SPEC, **{"reuse": Reuse.ANY, **how})[1]
+
+    def test_a_succeeded_job_answers_the_same_spec(self, store: Store) -> None:
+        job_id = submitted(store)
+        jobs.succeed(store, claimed(store, job_id), REPORT)
+        assert self.reused(store) == job_id
+
+    def test_a_default_that_is_written_out_is_the_same_spec(self, store: Store) -> None:
+        job_id = submitted(store)
+        written_out = DiagnosisSpec.model_validate(SPEC.model_dump(mode="json"))
+        assert self.reused(store, written_out) == job_id
+
+    @pytest.mark.parametrize("reuse", [Reuse.ANY, Reuse.UNFINISHED])
+    def test_a_job_that_is_queued_or_running_is_joined(self, store: Store, reuse: Reuse) -> None:
+        job_id = submitted(store)
+        assert self.reused(store, reuse=reuse) == job_id
+        claimed(store, job_id)
+        assert self.reused(store, reuse=reuse) == job_id
+
+    def test_a_finished_job_comes_before_one_that_has_only_begun(self, store: Store) -> None:
+        job_id = submitted(store)
+        jobs.succeed(store, claimed(store, job_id), REPORT)
+        submitted(store)
+        assert self.reused(store) == job_id
+
+    def test_the_newest_of_several_results_answers(self, store: Store) -> None:
+        for _ in range(2):
+            newest = submitted(store)
+            jobs.succeed(store, claimed(store, newest), REPORT)
+        assert self.reused(store) == newest
+
+    def test_a_finished_job_is_not_joined_where_only_unfinished_ones_will_do(
+        self, store: Store
+    ) -> None:
+        jobs.succeed(store, claimed(store, submitted(store)), REPORT)
+        assert self.is_asked_anew(store, reuse=Reuse.UNFINISHED)
+
+    def test_another_seed_is_another_question(self, store: Store) -> None:
+        submitted(store)
+        assert jobs.submit(store, OTHER_SPEC, reuse=Reuse.ANY)[1]
+
+    def test_another_device_is_another_question(self, store: Store) -> None:
+        submitted(store)
+        assert self.is_asked_anew(store, device_kind="cuda")
+
+    def test_another_version_is_another_question(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        submitted(store)
+        monkeypatch.setattr(jobs, "version", lambda _: "99")
+        assert self.is_asked_anew(store)
+
+    def test_a_job_that_failed_answers_nothing(self, store: Store) -> None:
+        jobs.fail(store, claimed(store, submitted(store)), UNEXPECTED.problem())
+        assert self.is_asked_anew(store)
+
+    def test_a_job_that_is_being_cancelled_or_was_answers_nothing(self, store: Store) -> None:
+        job_id = submitted(store)
+        claim = claimed(store, job_id)
+        jobs.cancel(store, job_id)
+        assert self.is_asked_anew(store, reuse=Reuse.UNFINISHED)
+        jobs.cancel(store, self.reused(store))
+        jobs.stop(store, claim)
+        assert self.is_asked_anew(store)
+
+    def test_a_succeeded_job_that_was_deleted_answers_nothing(self, store: Store) -> None:
+        job_id = submitted(store)
+        jobs.succeed(store, claimed(store, job_id), REPORT)
+        jobs.cancel(store, job_id)
+        assert found(store, job_id).state == State.SUCCEEDED
+        assert self.is_asked_anew(store)
+
+    def test_a_new_key_is_a_new_job(self, store: Store) -> None:
+        submitted(store)
+        assert self.is_asked_anew(store, idempotency_key="k")
+
+    def test_processes_that_ask_the_same_together_share_one_job(self, tmp_path: Path) -> None:
+        Store(f"sqlite:///{tmp_path / 'trimtab.db'}").migrate()
+        with multiprocessing.get_context("spawn").Pool(3) as pool:
+            answers = pool.map(_ask, [str(tmp_path)] * 12, chunksize=1)
+        assert len({job_id for job_id, _ in answers}) == 1
+        assert sum(new for _, new in answers) == 1
+
+
+def _ask(folder: str) -> tuple[str, bool]:
+    store = Store(f"sqlite:///{folder}/trimtab.db")
+    answer = jobs.submit(store, SPEC, reuse=Reuse.ANY)
+    store.close()
+    return answer
 
 
 class TestNewest:

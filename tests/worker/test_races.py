@@ -6,7 +6,7 @@ from sqlalchemy import text
 from admin_core.race_spec import RaceSpec, RunSpec
 from tests.service import SMALL
 from worker import artifacts, jobs, races
-from worker.jobs import Claim, IdempotencyKeyReusedError, Job, JobName, State
+from worker.jobs import Claim, IdempotencyKeyReusedError, Job, JobName, Reuse, State
 from worker.problem import UNEXPECTED
 from worker.settings import Settings
 from worker.store import Store
@@ -62,6 +62,15 @@ class TestSubmit:
         other = SPEC.model_copy(update={"seeds": (4,)})
         with pytest.raises(IdempotencyKeyReusedError):
             races.submit(store, other, idempotency_key="k")
+
+    def test_of_the_same_spec_can_be_answered_by_the_race_that_is_there(
+        self, store: Store, race: races.Submitted
+    ) -> None:
+        assert races.submit(store, SPEC, reuse=Reuse.ANY) == (race.race_id, [])
+        other = SPEC.model_copy(update={"seeds": (4,)})
+        assert races.submit(store, other, reuse=Reuse.ANY).run_ids
+        jobs.cancel(store, race.race_id)
+        assert len(races.submit(store, SPEC, reuse=Reuse.ANY).run_ids) == 4
 
     def test_lists_a_race_as_one_job(self, store: Store, race: races.Submitted) -> None:
         assert [job.id for job in jobs.newest(store, limit=9)] == [race.race_id]

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from admin_core.data.batches import MASK, make_batch
-from admin_core.data.denoising import SENTINELS, cut_spans, source_length, text_length
+from admin_core.data.denoising import cut_spans
+from admin_core.data.span_lengths import SENTINELS, source_length, text_length
 from admin_core.data.text import pydoc_text
 from admin_core.seeds import stream
 from admin_core.spec import TextData

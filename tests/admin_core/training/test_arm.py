@@ -11,7 +11,7 @@ import torch
 
 from admin_core.data.batches import make_batch
 from admin_core.data.text import Split
-from admin_core.errors import AnalysisCancelledError, CheckpointError
+from admin_core.errors import AnalysisCancelledError, AnalysisReleasedError, CheckpointError
 from admin_core.models.transformer import build_transformer
 from admin_core.progress import Progress
 from admin_core.race_report import RacePoint, SeedResult
@@ -165,6 +165,25 @@ class TestARunEnds:
 
         with pytest.raises(AnalysisCancelledError):
             train_arm(arm(), seed=0, on_progress=cancel)
+
+    @pytest.mark.parametrize(
+        ("why", "saved"), [(AnalysisReleasedError, True), (AnalysisCancelledError, False)]
+    )
+    def test_when_it_is_to_be_gone_on_with_it_is_saved_first(
+        self, why: type[AnalysisCancelledError], saved: bool, tmp_path: Path
+    ) -> None:
+        def leave(progress: Progress) -> None:
+            if progress.share >= 0.5:
+                raise why
+
+        checkpoint = Checkpoint(path=tmp_path / "run.safetensors", every_seconds=3600)
+        with pytest.raises(why):
+            train_arm(arm(), seed=0, on_progress=leave, checkpoint=checkpoint)
+        assert checkpoint.path.exists() == saved
+        points: list[RacePoint] = []
+        result = train_arm(arm(), seed=0, on_point=points.append, checkpoint=checkpoint)
+        assert points[0].step == (11 if saved else 1)
+        assert without_times(result) == without_times(train_arm(arm(), seed=0))
 
 
 KILLED = """

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -93,7 +94,7 @@ class TestProbe:
         assert len(found.losses) < PROBE_STEPS + 1
 
     def test_takes_the_steps_that_radam_comes_to_in_the_end(self) -> None:
-        steps = {"learning_rate": 3e-3, "betas": [0.9, 0.9], "schedule": "constant"}
+        steps: dict[str, Any] = {"learning_rate": 3e-3, "betas": [0.9, 0.9], "schedule": "constant"}
         radam = probed(run_spec(optimizer="radam", **steps))
         adam = probed(run_spec(optimizer="adam", **steps))
         assert radam.update_ratio == pytest.approx(adam.update_ratio, rel=0.1)

@@ -1,0 +1,1 @@
+"""Reports as files: Markdown, a single HTML page, JUnit XML, JSON."""
