@@ -62,7 +62,8 @@ def prescribe(subject: Subject, forecaster: Forecaster) -> list[Prescription]:
 
 
 def _worst_of_several(subject: Subject, candidate: Candidate, forecaster: Forecaster) -> float:
-    """The largest probability of failure in PROBES forecasts, or the first that reaches LEVEL; 1 where the change does not fit the model."""
+    """The largest probability of failure in PROBES forecasts, or the first that reaches LEVEL; 1
+    where the change does not fit the model."""
     try:
         changed = patched(subject, candidate.patch)
         worst = 0.0
