@@ -37,12 +37,12 @@ def add_omega(total: Tensor, omega: Tensor, shortcut: Tensor) -> Tensor:
     Args:
         total: x + f.
         omega: one per feature, or one for all.
-        shortcut: x.
+        shortcut: x; its tokens may be laid out otherwise.
     """
     if has_torch_function((total, omega, shortcut)):
         # One call to whoever watches the network, so that he finds its own calls where they were.
         return handle_torch_function(add_omega, (total, omega, shortcut), total, omega, shortcut)
-    return (total + (omega - 1) * shortcut).to(total.dtype)
+    return (total + (omega - 1) * shortcut.reshape(total.shape)).to(total.dtype)
 
 
 def omega_applies(branch: DiscoveredBranch) -> bool:
