@@ -178,8 +178,8 @@ class RaceEnvironment(Section):
     torch: str
     device: str
     data_sha256: str | None
-    """Of the text, which differs between Python versions, or of the uploaded file. None for synthetic
-    data."""
+    """Of the text, which differs between Python versions, or of the uploaded file. None for
+    synthetic data."""
 
 
 class RaceReport(Section):
