@@ -31,6 +31,7 @@ from admin_core.report import (
     Branch,
     Environment,
     Report,
+    StackName,
 )
 from admin_core.size import Limits
 from admin_core.sources import Given, Source, source_of
@@ -285,7 +286,13 @@ def _report(
                     seed=plan.seed,
                 )
             widths = {profile.branch.stack: profile.d_model for profile in profiles}
-            verdict = growth_verdict(amplification, d_model=widths)
+            staged = [stack for stack in widths if _has_stages(stack, profiles)]
+            if staged:
+                unavailable["verdict.amplification"] = STAGES
+            try:
+                verdict = growth_verdict(amplification, d_model=widths, staged=staged)
+            except UnavailableError as error:
+                unavailable["verdict"] = error.reason
     if verdict is not None and forecaster is not None and isinstance(plan, DiagnosisSpec):
         with stages.stage("probe"):
             verdict = judge(
@@ -331,8 +338,18 @@ NO_BRANCH = (
 JUDGED = frozenset({Analysis.VERDICT, Analysis.EDGES})
 """The analyses that a verdict comes of."""
 
+STAGES = (
+    "The stream changes its shape between stages, by something that is no sub-layer: the output "
+    "change over depth is shown, but its slope is not that of the sub-layers, and is not judged."
+)
+
 NEEDS_A_LOSS = ("gradients", "stability_rules", "numeric_range", "amplification.update")
 """Parts of a report that take a backward pass."""
+
+
+def _has_stages(stack: StackName, profiles: Sequence[BranchProfile]) -> bool:
+    """Whether the additions of a stack see tokens of different number or width."""
+    return len({(p.d_model, p.num_tokens) for p in profiles if p.branch.stack == stack}) > 1
 
 
 def _dtype(model: nn.Module) -> str:

@@ -149,7 +149,8 @@ class OutputChange(Section):
     """How far the states of one stack move when its parameters move a little.
 
     D_i = mean over tokens of |xhat_i - xhat*_i|^2, where xhat is the state after sub-layer i with
-    unit standard deviation per token.
+    unit standard deviation per token; where the states of a stack differ in width, times the last
+    one's width over its own.
     """
 
     depths: list[int]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
+from torch import nn
 from transformers import BertConfig, BertModel
 
 from admin_core.analysis.profiling import profile
@@ -25,7 +26,8 @@ ROUNDS = 7
 def measure() -> dict[str, float]:
     """Seconds of each, medians of `ROUNDS`."""
     torch.manual_seed(0)
-    model = BertModel(BertConfig()).train(False)
+    model: nn.Module = BertModel(BertConfig())
+    model.eval()
     inputs = {"input_ids": torch.randint(0, 30_000, (8, 128))}
     found = discover(model, inputs)
 

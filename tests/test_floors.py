@@ -22,8 +22,8 @@ def test_the_core_loads_no_web_queue_or_database_library() -> None:
 
 
 def test_the_words_of_the_core_load_no_torch() -> None:
-    statement = "from admin_core import errors, progress, report, size, spec"
-    assert loaded_by(statement, {"torch"}) == set()
+    statement = "from admin_core import config_facts, errors, progress, report, size, spec"
+    assert loaded_by(statement, {"torch", "transformers"}) == set()
 
 
 def test_what_the_face_asks_of_a_data_set_loads_no_torch_and_no_reader_of_files() -> None:
@@ -46,7 +46,18 @@ def test_drawing_a_report_loads_no_torch() -> None:
     ],
 )
 def test_neither_the_face_nor_the_records_load_torch(statement: str) -> None:
-    assert loaded_by(statement, {"torch", "vl_convert"}) == set()
+    assert loaded_by(statement, {"torch", "transformers", "vl_convert"}) == set()
+
+
+def test_a_config_is_judged_without_its_library() -> None:
+    statement = (
+        "from admin_core.config_facts import known_architectures as known; assert 'bert' in known()"
+    )
+    assert loaded_by(statement, {"torch", "transformers"}) == set()
+
+
+def test_the_built_in_transformer_needs_no_other_library_of_models() -> None:
+    assert loaded_by("import admin_core.diagnosis", {"transformers"}) == set()
 
 
 def test_the_worker_does_not_know_the_face() -> None:

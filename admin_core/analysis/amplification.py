@@ -266,9 +266,13 @@ def _output_change(
 ) -> Float[Tensor, " depth"]:
     """D_i at the state after each branch of the model as it is now."""
     changes: dict[ResidualBranch, Tensor] = {}
+    last_of = {branch.stack: branch for branch in branches}
 
     def compare(branch: ResidualBranch, moved: Tensor) -> None:
-        changes[branch] = (before.after[branch] - moved).square().sum(-1).mean()
+        change = (before.after[branch] - moved).square().sum(-1).mean()
+        # Where stages differ in width, all depths are told as if they were as wide as the last.
+        last = before.after[last_of[branch.stack]]
+        changes[branch] = change * (last.shape[-1] / moved.shape[-1])
 
     _run(model, branches, batch, see=compare, memory=before.memory if hold_memory else None)
     check_seen(branches, changes)

@@ -21,21 +21,20 @@ Rows = list[dict[str, Any]]
 """Data of a chart, one object a point."""
 
 ORANGE = "#BF8300"
-SKY = "#3B97CC"
 GREEN = "#009E73"
 BLUE = "#1F7FBD"
 VERMILLION = "#D55E00"
 PURPLE = "#C0659A"
 GREY = "#808080"
 
-SERIES_COLOURS = (GREEN, VERMILLION, BLUE, PURPLE, ORANGE, SKY)
+SERIES_COLOURS = (GREEN, VERMILLION, BLUE, PURPLE, ORANGE, GREY)
 SERIES_DASHES = ([1, 0], [6, 3], [2, 2])
 """Of the first six series, the next six, and so on."""
 
 STACK_COLOURS: dict[str, str] = {Stack.ENCODER: BLUE, Stack.DECODER: VERMILLION}
 """The same in every figure."""
 
-OTHER_STACK_COLOURS = (GREEN, PURPLE, ORANGE, SKY)
+OTHER_STACK_COLOURS = (GREEN, PURPLE, ORANGE)
 """Of the stacks of a network that has several of a kind, in turn."""
 
 MOST_POINTS = 300

@@ -45,6 +45,16 @@ _OF_A_CHECKPOINT = frozenset(
 )
 """Fields of a config.json that say nothing of the architecture."""
 
+_SWITCHED_OFF = {
+    "use_cache": False,
+    # What is left out by chance is not measured; SpecAugment's masks have no seed either.
+    "layerdrop": 0.0,
+    "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0,
+    "apply_spec_augment": False,
+}
+"""What a config may ask for in training, and does not get."""
+
 logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
@@ -59,8 +69,9 @@ def read_config(model: HuggingFaceSpec) -> PreTrainedConfig:
         fields = {k: v for k, v in _architecture(model.config).items() if k != "model_type"}
         config: PreTrainedConfig = CONFIG_MAPPING[model.model_type].from_dict(fields)
     for part in (config, *_parts(config)):
-        if getattr(part, "use_cache", None):
-            part.use_cache = False
+        for name, value in _SWITCHED_OFF.items():
+            if getattr(part, name, None):
+                setattr(part, name, value)
     return config
 
 

@@ -37,17 +37,17 @@ def add_omega(total: Tensor, omega: Tensor, shortcut: Tensor) -> Tensor:
     Args:
         total: x + f.
         omega: one per feature, or one for all.
-        shortcut: x.
+        shortcut: x; its tokens may be laid out otherwise.
     """
     if has_torch_function((total, omega, shortcut)):
         # One call to whoever watches the network, so that he finds its own calls where they were.
         return handle_torch_function(add_omega, (total, omega, shortcut), total, omega, shortcut)
-    return (total + (omega - 1) * shortcut).to(total.dtype)
+    return (total + (omega - 1) * shortcut.reshape(total.shape)).to(total.dtype)
 
 
 def omega_applies(branch: DiscoveredBranch) -> bool:
     """Whether `apply_omega` can give the branch one."""
-    return _obstacle(branch) is None
+    return obstacle_to_omega(branch) is None
 
 
 @torch.no_grad()
@@ -70,7 +70,7 @@ def apply_omega(
         OmegaNotApplicableError: a branch takes none; nothing was changed.
     """
     for branch in branches:
-        obstacle = _obstacle(branch)
+        obstacle = obstacle_to_omega(branch)
         if obstacle is not None:
             raise OmegaNotApplicableError(f"{branch.path}: {obstacle}")
     by_norm: dict[str, list[tuple[DiscoveredBranch, float | Tensor]]] = defaultdict(list)
@@ -101,7 +101,8 @@ def remove_omega(model: nn.Module) -> None:
             del module._parameters[OMEGA]
 
 
-def _obstacle(branch: DiscoveredBranch) -> str | None:
+def obstacle_to_omega(branch: DiscoveredBranch) -> str | None:
+    """Why the branch takes no omega, as a sentence or two; None where it does."""
     if branch.norm_placement is not NormPlacement.POST:
         return (
             "Admin scales the shortcut of a Post-LN sub-layer, and here no norm follows the "

@@ -4,6 +4,7 @@ Shapes cost neither memory nor arithmetic, so that a model of any size is mapped
 that asks a tensor for a value, as some mixtures of experts do, needs the numbers.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -32,7 +33,8 @@ def trace_forward(model: nn.Module, inputs: Inputs) -> Trace:
     with _left_as_it_was(model), torch.no_grad(), uncompiled():
         model.eval()
         try:
-            return _shapes(model, inputs)
+            with _quiet():
+                return _shapes(model, inputs)
         except Exception as error:
             if any(parameter.is_meta for parameter in model.parameters()):
                 raise _as_forward_error(model, error) from error
@@ -123,6 +125,17 @@ def _as_forward_error(model: nn.Module, error: Exception) -> ForwardError:
     path = found[-1] if found else ""
     name = type(model.get_submodule(path)).__name__
     return ForwardError(path, name, f"{type(error).__name__}: {error}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep PyTorch from logging what is raised anyway."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    was_disabled, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was_disabled
 
 
 @contextmanager

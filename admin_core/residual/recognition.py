@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from admin_core.residual.discovered import DiscoveredBranch, Network
 from admin_core.residual.omega import add_omega
 from admin_core.residual.site import Scale
-from admin_core.residual.trace import Address, Frames, address_of, operation_name
+from admin_core.residual.trace import UNEVEN, Address, Frames, address_of, operation_name
 from admin_core.residual.uncompiled import uncompiled
 
 SeeAddition = Callable[[DiscoveredBranch, Tensor, Tensor], Tensor | None]
@@ -75,7 +75,7 @@ class _Watch(Frames):
                 if scale is not None and addition is not None:
                     self.scales[scale.address] = scale
         self.looked_at = {
-            (address.module, address.operation)
+            (address.module, address.operation.removesuffix(UNEVEN))
             for addresses in (self.additions, self.summands, self.states, self.scales)
             for address in addresses
         }
@@ -91,10 +91,16 @@ class _Watch(Frames):
         current = self.current
         if current is None or current.path not in self.modules:
             return function(*arguments, **options)
-        operation, _ = operation_name(function)
+        operation, in_place = operation_name(function)
         if (current.path, operation) not in self.looked_at:
             return function(*arguments, **options)
         address = address_of(current, operation, arguments)
+        with DisableTorchFunction():
+            for branch in self.summands.get(address, ()):
+                term = arguments[branch.site.branch_position]
+                # What is added to in place is soon the sum.
+                overwritten = in_place and branch.site.branch_position == 0
+                self.terms[branch] = term.clone() if overwritten else term
         if address in self.additions:
             output = self._add(self.additions[address], function, arguments, options)
         else:
@@ -102,8 +108,6 @@ class _Watch(Frames):
         with DisableTorchFunction():
             if address in self.scales:
                 self._note_product(self.scales[address], arguments, output)
-            for branch in self.summands.get(address, ()):
-                self.terms[branch] = arguments[branch.site.branch_position]
             if address in self.states and self.see_state is not None:
                 self.see_state(self.states[address], _first(output))
         return output

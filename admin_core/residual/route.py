@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from admin_core.residual.additions import Shortcut
 from admin_core.residual.trace import Call, Trace, Value
 
+RESHAPED = frozenset({"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze"})
+"""Operations that leave the order of the numbers as it is."""
+
 Place = int | str
 """A positional or a named argument."""
 
@@ -41,7 +44,7 @@ def route_of(shortcut: Shortcut, norm: Call | None, trace: Trace) -> Route | Non
     total, x = shortcut.sum, shortcut.shortcut
     if norm is None or shortcut.beside:
         return None
-    place = _place(norm, total)
+    place = _place_of_sum(norm, total)
     source = _source(total.call, x, total, trace)
     if place is None or source is None:
         return None
@@ -52,8 +55,19 @@ def _place(call: Call, value: Value) -> Place | None:
     return next((place for place, given in call.given.items() if given is value), None)
 
 
+def _place_of_sum(norm: Call, total: Value) -> Place | None:
+    """Which argument of the norm is the sum, or the sum with its tokens laid out otherwise."""
+    for place, given in norm.given.items():
+        while given is not total and given.operation in RESHAPED and given.inputs:
+            given = given.inputs[0]
+        if given is total and norm.given[place].shape[-1] == total.shape[-1]:
+            return place
+    return None
+
+
 def _source(frame: Call | None, x: Value, total: Value, trace: Trace) -> Source | None:
-    """The nearest module around the addition, or called by one around it, that x passes."""
+    """The nearest module around the addition, or called by one around it, that x passes: as its
+    output, as an argument of the one around, or as an argument of one inside."""
     while frame is not None:
         inside = [
             call
@@ -69,5 +83,9 @@ def _source(frame: Call | None, x: Value, total: Value, trace: Trace) -> Source 
         place = _place(frame, x)
         if place is not None:
             return Source(path=frame.path, place=place)
+        for call in inside:
+            place = _place(call, x)
+            if place is not None and paths.count(call.path) == 1:
+                return Source(path=call.path, place=place)
         frame = frame.parent
     return None

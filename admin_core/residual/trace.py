@@ -26,6 +26,9 @@ from torch.overrides import TorchFunctionMode
 
 from admin_core.residual.operations import ADDITIONS, FRESH, LIKE_ANOTHER, VIEWS
 
+UNEVEN = " of unlike operands"
+"""Added to the name of an addition of a number, or of tensors of two shapes."""
+
 
 class Address(NamedTuple):
     """Where in a forward pass a function is called."""
@@ -36,7 +39,8 @@ class Address(NamedTuple):
     """Which call of that module, from 0: a shared module is called once a depth."""
     operation: str
     ordinal: int
-    """Which call of the function by that code, from 0; additions of numbers are not counted."""
+    """Which call of the function by that code, from 0; additions of tensors of one shape are
+    counted apart from the others."""
 
 
 @dataclass(slots=True, eq=False)
@@ -126,8 +130,8 @@ def operation_name(function: Callable[..., Any]) -> tuple[str, bool]:
 
 
 def countable(operation: str, arguments: tuple[Any, ...]) -> bool:
-    """Whether a call takes a number in the count of its kind. Dropping whole paths in training adds
-    a number to random ones, so that additions count only between two tensors of one shape."""
+    """Whether a call counts with its kind. Dropping whole paths in training adds a number to random
+    ones, so that additions of two tensors of one shape are counted apart."""
     if operation != "add":
         return True
     if len(arguments) < 2:
@@ -200,7 +204,7 @@ class Frames:
 def address_of(call: Call, operation: str, arguments: tuple[Any, ...]) -> Address:
     """The address of the next call of a function by the code of `call`, which is counted."""
     if not countable(operation, arguments):
-        return Address(call.path, call.number, f"{operation} of a number", 0)
+        operation += UNEVEN
     ordinal = call.counts[operation]
     call.counts[operation] += 1
     return Address(call.path, call.number, operation, ordinal)

@@ -16,8 +16,9 @@ The thresholds lie between the runs that trained and those that did not in a sma
 edges that were seen, not probabilities. `python -m bench.first_verdict` repeats the trial.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from admin_core.errors import UnavailableError
 from admin_core.report import (
     AmplificationSection,
     Outcome,
@@ -43,22 +44,36 @@ SEVERITY = {outcome: rank for rank, outcome in enumerate(Outcome)}
 
 
 def judge(
-    amplification: AmplificationSection, *, d_model: int | Mapping[StackName, int]
+    amplification: AmplificationSection,
+    *,
+    d_model: int | Mapping[StackName, int],
+    staged: Collection[StackName] = (),
 ) -> Verdict:
     """The worst of what the rules say, and why.
 
     Args:
         d_model: features of the last state, of all stacks or of each.
+        staged: stacks whose stream changes its shape on the way. Something that is no sub-layer
+            does that, so that the slope over depth is not that of the sub-layers.
+
+    Raises:
+        UnavailableError: none of the rules has anything to go by.
     """
-    reasons = []
+    reasons: list[Reason] = []
     for stack, random in amplification.random.items():
         width = d_model if isinstance(d_model, int) else d_model[stack]
         update = amplification.update.get(stack)
-        if update is None:  # a model without a loss takes no steps
-            reasons.append(_growth(stack, random, share=1.0))
-            continue
-        share = update.output_change[-1] / (2 * width)
-        reasons += [_growth(stack, random, share), _update(stack, share)]
+        # A model without a loss takes no steps; those that it would take are not harmless.
+        share = None if update is None else update.output_change[-1] / (2 * width)
+        if stack not in staged:
+            reasons.append(_growth(stack, random, 1.0 if share is None else share))
+        if share is not None:
+            reasons.append(_update(stack, share))
+    if not reasons:
+        raise UnavailableError(
+            "The stream changes its shape between stages and there is no loss to take a step with: "
+            "none of the rules has anything to go by."
+        )
     reasons.sort(key=lambda reason: -SEVERITY[reason.outcome])
     return Verdict(
         outcome=reasons[0].outcome,

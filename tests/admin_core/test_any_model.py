@@ -139,6 +139,19 @@ class TestAnArchitectureOfTransformers:
         assert "no sub-layer" in report.unavailable["dependency"]
         assert len(report.branches) == 2
 
+    def test_with_stages_is_judged_by_its_update_alone(self) -> None:
+        report = diagnose_spec(request(RESNET | {"image_size": 32}))
+        assert report.verdict is not None
+        assert [reason.rule for reason in report.verdict.reasons] == ["update"]
+        assert "stages" in report.unavailable["verdict.amplification"]
+        assert report.amplification is not None
+
+    def test_with_stages_and_without_a_loss_has_no_verdict(self) -> None:
+        model = build_huggingface(spec_of(RESNET), seed=0)
+        report = diagnose(model, {"pixel_values": torch.randn(2, 3, 32, 32)})
+        assert report.verdict is None
+        assert "none of the rules" in report.unavailable["verdict"]
+
     def test_shows_the_logits_of_its_attention(self) -> None:
         report = diagnose_spec(request(BERT))
         assert report.numeric_range is not None

@@ -106,6 +106,11 @@ def test_how_a_checkpoint_was_stored_means_nothing_for_fresh_weights() -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
+def test_nothing_is_left_out_by_chance() -> None:
+    config = read_config(spec_of(WAV2VEC2, layerdrop=0.5, apply_spec_augment=True))
+    assert (config.layerdrop, config.apply_spec_augment) == (0.0, False)
+
+
 def test_infinity_is_written_as_the_library_writes_it() -> None:
     config = read_config(
         spec_of({"model_type": "mamba2", "time_step_limit": [0.0, {"__float__": "Infinity"}]})

@@ -23,9 +23,13 @@ SEQ2SEQ = {
     "encoder_attention_heads": 4,
     "decoder_attention_heads": 4,
 }
+POST_LN_OPT = {"ffn_dim": 48, "word_embed_proj_dim": 32, "do_layer_norm_before": False}
+"""Its feed-forward works on tokens in a row, its norm on sequences again."""
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[Any, ...]]] = {
     "bert": (lambda: architecture("bert", **SIZES), (IDS,)),
     "albert": (lambda: architecture("albert", **SIZES, embedding_size=16), (IDS,)),
+    "opt": (lambda: architecture("opt", **SIZES, **POST_LN_OPT), (IDS,)),
     "bart": (lambda: architecture("bart", **SEQ2SEQ), (IDS, None, IDS)),
     "pytorch": (
         lambda: nn.Transformer(WIDTH, 2, 1, 1, 16, batch_first=True),

@@ -69,6 +69,7 @@ class TestAdditions:
         orders: list[Callable[[Tensor, Tensor, Tensor], Tensor]] = [
             lambda x, a, f: x + a + f,
             lambda x, a, f: a + f + x,
+            lambda x, a, f: f.add_(a) + x,
         ]
         for order in orders:
             model = networks.Parallel(order).eval()
@@ -149,9 +150,12 @@ class TestStates:
             def __init__(self) -> None:
                 super().__init__()
                 self.weight = nn.Parameter(torch.randn(WIDTH))
+                self.bias = nn.Parameter(torch.randn(WIDTH))
 
             def forward(self, x: Tensor) -> Tensor:
-                return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+                x = x - x.mean(-1, keepdim=True)
+                x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)
+                return self.weight * x + self.bias
 
         class PostNorm(nn.Module):
             def __init__(self) -> None:
