@@ -1,0 +1,53 @@
+import pytest
+
+from admin_core.merge_patch import merge_patch
+from admin_core.spec import Scheme, Subject
+from admin_core.verdict.forecast import patched
+from admin_core.verdict.prescriptions import candidates
+
+
+def subject(scheme: object = "post_ln", **training: object) -> Subject:
+    return Subject.model_validate(
+        {
+            "model": {
+                "architecture": "encoder_decoder",
+                "encoder_layers": 4,
+                "decoder_layers": 4,
+                "d_model": 64,
+                "num_heads": 2,
+                "scheme": scheme,
+            },
+            "training": {"learning_rate": 8e-3, "warmup_steps": 10, "steps": 200, **training},
+        }
+    )
+
+
+class TestCandidates:
+    def test_begin_with_admin_where_a_stack_is_post_ln(self) -> None:
+        first = next(candidates(subject()))
+        assert first.patch == {"model": {"scheme": Scheme.ADMIN}}
+        assert "Admin in the encoder and the decoder" in first.change
+
+    def test_leave_a_stack_alone_that_is_not_post_ln(self) -> None:
+        first = next(candidates(subject({"encoder": "post_ln", "decoder": "pre_ln"})))
+        assert first.patch["model"]["scheme"] == {"encoder": "admin", "decoder": "pre_ln"}
+
+    @pytest.mark.parametrize("scheme", ["post_ln", "pre_ln", "admin", "rezero"])
+    def test_are_patches_that_can_be_posted_as_they_are(self, scheme: str) -> None:
+        given = subject(scheme)
+        for candidate in candidates(given):
+            changed = patched(given, candidate.patch)
+            assert changed != given
+            body = merge_patch(given.model_dump(mode="json"), candidate.patch)
+            assert Subject.model_validate(body) == changed
+
+    def test_offer_no_admin_and_no_pre_ln_to_a_pre_ln_model(self) -> None:
+        assert not [c for c in candidates(subject("pre_ln")) if "model" in c.patch]
+
+    def test_do_not_make_a_warm_up_of_most_of_the_run(self) -> None:
+        warmups = [
+            c.patch["training"]["warmup_steps"]
+            for c in candidates(subject(warmup_steps=90))
+            if "warmup_steps" in c.patch.get("training", {})
+        ]
+        assert not warmups

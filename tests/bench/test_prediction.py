@@ -1,0 +1,68 @@
+"""The prediction benchmark's own code, on the data in the repository."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from admin_core.verdict.failure_model import failure_model
+from bench.prediction.draw import draw
+from bench.prediction.families import FAMILIES
+from bench.prediction.fit import boosted, matrix
+from bench.prediction.measures import auroc, expected_calibration_error, reliability
+from bench.prediction.rows import rows
+from bench.prediction.verdicts import probability
+
+ROWS = rows()
+
+
+class TestTheData:
+    def test_hold_hundreds_of_runs_of_both_fates(self) -> None:
+        assert len(ROWS) > 300
+        assert 0.2 < sum(row.failed for row in ROWS) / len(ROWS) < 0.5
+
+    def test_are_what_the_draws_give(self) -> None:
+        for row in ROWS[::20]:
+            run, seed = draw(row.family, row.number)
+            assert (
+                run.model.model_dump(mode="json", exclude_unset=True).items()
+                <= row.spec["model"].items()
+            )
+            assert seed == row.number
+
+    def test_split_by_family(self) -> None:
+        assert all(row.split == FAMILIES[row.family].split for row in ROWS)
+
+
+class TestTheFit:
+    def test_is_what_the_file_holds(self) -> None:
+        x, y, _ = matrix([row for row in ROWS if row.split == "calibration"])
+        model = boosted().fit(x, y)
+        scores = [failure_model().score(list(features)) for features in x]
+        assert scores == pytest.approx(list(model.decision_function(x)), abs=1e-6)
+
+    def test_ranks_the_test_families_better_than_any_feature_alone(self) -> None:
+        tested = [row for row in ROWS if row.split == "test"]
+        failed = [row.failed for row in tested]
+        ours = auroc([probability(row) for row in tested], failed)
+        assert ours is not None
+        assert ours > 0.85
+        for name in tested[0].features:
+            alone = auroc([row.features[name] for row in tested], failed)
+            assert alone is not None
+            assert max(alone, 1 - alone) < ours
+
+
+class TestMeasures:
+    def test_auroc_is_that_of_the_field(self) -> None:
+        source = np.random.default_rng(0)
+        scores, failed = source.normal(size=60).round(1), source.random(60) < 0.4
+        assert auroc(list(scores), list(failed)) == pytest.approx(roc_auc_score(failed, scores))
+
+    def test_auroc_is_unknown_where_all_did_the_same(self) -> None:
+        assert auroc([0.1, 0.2], [True, True]) is None
+
+    def test_calibration_error_is_zero_where_shares_are_as_foretold(self) -> None:
+        probabilities = [0.25] * 4 + [0.75] * 4
+        failed = [True, False, False, False, True, True, True, False]
+        assert expected_calibration_error(probabilities, failed) == pytest.approx(0)
+        assert reliability(probabilities, failed) == [(4, 0.25, 0.25), (4, 0.75, 0.75)]
