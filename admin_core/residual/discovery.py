@@ -13,7 +13,12 @@ from torch import nn
 from admin_core.report import NormPlacement, Role
 from admin_core.residual.additions import Shortcut, find_shortcuts
 from admin_core.residual.discovered import DiscoveredBranch, Network
-from admin_core.residual.norms import ends_in_norm, goes_on_through_norm, norm_placements
+from admin_core.residual.norms import (
+    branch_ends_in_norm,
+    ends_in_norm,
+    goes_on_through_norm,
+    norm_placements,
+)
 from admin_core.residual.passes import Inputs, trace_forward
 from admin_core.residual.provenance import (
     between,
@@ -202,7 +207,8 @@ def _described(
     placement: NormPlacement,
 ) -> DiscoveredBranch:
     norm = None
-    if placement in (NormPlacement.POST, NormPlacement.SANDWICH):
+    inside = placement is NormPlacement.SANDWICH and branch_ends_in_norm(shortcut)
+    if placement in (NormPlacement.POST, NormPlacement.SANDWICH) and not inside:
         norm = goes_on_through_norm(shortcut.sum)
     norm_call = _norm_call(shortcut.sum, norm)
     names = {name for value in shortcut.region for name in _weights(value)}

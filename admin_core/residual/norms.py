@@ -116,6 +116,12 @@ def _followed(shortcuts: Sequence[Shortcut]) -> dict[Value, bool]:
     return found
 
 
+def branch_ends_in_norm(shortcut: Shortcut) -> bool:
+    """Whether a norm is the branch's last step, so that one behind the sum is not the sub-layer's:
+    behind a stack's last sum stands the stack's own."""
+    return _norms_of_branch(shortcut)[1]
+
+
 def _norms_of_branch(shortcut: Shortcut) -> tuple[bool, bool, bool]:
     """Whether the branch begins with a norm, ends with one, and has one that nothing gets past."""
     region = shortcut.region

@@ -35,7 +35,7 @@ from tests.admin_core.specs import small
 class TestTheBuiltInTransformerAsANetworkOfSomebody:
     """What is found must be what is known."""
 
-    @pytest.mark.parametrize("scheme", ["post_ln", "pre_ln", "deepnorm", "rezero"])
+    @pytest.mark.parametrize("scheme", ["post_ln", "pre_ln", "deepnorm", "sandwich_ln", "rezero"])
     @pytest.mark.parametrize("architecture", ["encoder_decoder", "decoder_only"])
     def test_gives_the_same_report(self, scheme: str, architecture: str) -> None:
         spec = DiagnosisSpec.model_validate(
