@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from worker.jobs import Job
+from worker.jobs import Job, JobName
 
 log = structlog.get_logger(__name__)
 
@@ -93,8 +93,10 @@ class Drawing:
 
 async def _draw(job: Job, *arguments: str) -> bytes:
     """The answer of `python -m admin_core.report_files`."""
+    # A report that was pushed is a diagnosis's.
+    kind = JobName.RACE if job.kind == JobName.RACE else JobName.DIAGNOSIS
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "admin_core.report_files", job.kind, *arguments),
+        *(sys.executable, "-m", "admin_core.report_files", kind, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

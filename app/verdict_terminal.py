@@ -6,15 +6,10 @@ import json
 from rich.console import Console
 from rich.markup import escape
 
-from admin_core.report import Edge, Outcome, Prescription, Quantity, Reason, Verdict
+from admin_core.report import Edge, Outcome, Prescription, Reason, Verdict
+from admin_core.report_files.tables import EDGES, edge_value
 
 _COLOURS = {Outcome.STABLE: "green", Outcome.AT_RISK: "yellow", Outcome.UNSTABLE: "red"}
-
-_EDGES = {
-    Quantity.LEARNING_RATE: "largest stable learning rate",
-    Quantity.WARMUP_STEPS: "fewest sufficient warm-up steps",
-    Quantity.LAYERS: "most stable layers",
-}
 
 
 def print_verdict(console: Console, verdict: Verdict) -> None:
@@ -50,21 +45,17 @@ def _reason(reason: Reason) -> str:
 def _edge(edge: Edge) -> str:
     """``largest stable learning rate 0.0003 (80 % interval 0.0002 to 0.0005), given 0.001``"""
     quantity = edge.quantity
-    low, high = (_value(quantity, end) for end in edge.searched)
+    low, high = (edge_value(quantity, end) for end in edge.searched)
     if edge.stable is None:
         found = f"none from {low} to {high}"
     else:
-        found = _value(quantity, edge.stable)
+        found = edge_value(quantity, edge.stable)
         if edge.interval is not None:
-            sure = " to ".join(_value(quantity, end) for end in edge.interval)
+            sure = " to ".join(edge_value(quantity, end) for end in edge.interval)
             found += f" (80 % interval {sure})"
         if edge.stable in edge.searched:
             found += ", where the search ended"
-    return f"  {_EDGES[quantity]} {found}, given {_value(quantity, edge.given)}"
-
-
-def _value(quantity: Quantity, value: float) -> str:
-    return f"{value:.2g}" if quantity is Quantity.LEARNING_RATE else f"{value:,.0f}"
+    return f"  {EDGES[quantity]} {found}, given {edge_value(quantity, edge.given)}"
 
 
 def _print_prescription(console: Console, number: int, prescription: Prescription) -> None:

@@ -17,7 +17,7 @@ from admin_core.report_files import tables
 from admin_core.report_files.about import About
 from admin_core.report_files.footing import footing
 from admin_core.report_files.security import STYLE, content_security_policy
-from admin_core.report_files.tables import Table, words
+from admin_core.report_files.tables import Table
 
 MOST_SUBLAYERS = 2_000
 
@@ -35,10 +35,13 @@ def html(report: Report | RaceReport, about: About) -> str:
     folded: list[Table] = []
     if isinstance(report, Report):
         verdict = report.verdict
-        headline = None if verdict is None else words(verdict.outcome.value)
+        headline = None if verdict is None else tables.headline(verdict)
         grade = None if verdict is None else verdict.outcome.value
         summary = None
-        shown = [] if verdict is None else [tables.reasons(verdict)]
+        shown = []
+        if verdict is not None:
+            shown += [tables.reasons(verdict), *tables.beside_the_reasons(verdict)]
+        shown += tables.network(report)
         if report.amplification is not None:
             shown.append(tables.growth(report.amplification))
         checks = tables.rules(report)

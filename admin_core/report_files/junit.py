@@ -8,7 +8,7 @@ What they found is in the test case's output.
 import re
 import xml.etree.ElementTree as ET
 
-from admin_core.report import Outcome, Reason, Report, RuleCheck
+from admin_core.report import Finding, Outcome, Reason, Report, RuleCheck
 from admin_core.report_files.about import About
 from admin_core.report_files.tables import number, rule_checks, words
 
@@ -29,6 +29,7 @@ def junit(report: Report, about: About, *, fail_on: Outcome = Outcome.UNSTABLE) 
         by_rule.setdefault(reason.rule, []).append(reason)
     cases += [_verdict_case(rule, found, failing) for rule, found in by_rule.items()]
     cases += [_advice_case(check) for check in rule_checks(report)]
+    cases += [_finding_case(finding) for finding in report.findings]
     failures = sum(1 for case in cases if case.find("failure") is not None)
     counts = {"tests": str(len(cases)), "failures": str(failures), "errors": "0"}
     seconds = f"{sum(report.environment.durations_seconds.values()):.3f}"
@@ -69,14 +70,24 @@ def _advice_case(check: RuleCheck) -> ET.Element:
     case = ET.Element("testcase", {"classname": "trimtab.advice", "name": _xml(check.rule)})
     if check.offending:
         lines = [f"{check.offending} of {check.checked} break this rule; the worst:"]
-        lines += [
-            f"{finding.path}: measured {number(finding.measured)}, threshold "
-            f"{number(finding.threshold)} ({finding.formula}). {finding.explanation} "
-            f"{finding.suggestion}"
-            for finding in check.findings
-        ]
+        lines += [_found(finding) for finding in check.findings]
         ET.SubElement(case, "system-out").text = _xml("\n".join(lines))
     return case
+
+
+def _finding_case(finding: Finding) -> ET.Element:
+    """Of what is wrong with how a network is put together."""
+    case = ET.Element("testcase", {"classname": "trimtab.network", "name": _xml(finding.rule)})
+    ET.SubElement(case, "system-out").text = _xml(_found(finding))
+    return case
+
+
+def _found(finding: Finding) -> str:
+    return (
+        f"{finding.path}: measured {number(finding.measured)}, threshold "
+        f"{number(finding.threshold)} ({finding.formula}). {finding.explanation} "
+        f"{finding.suggestion}"
+    )
 
 
 def _xml(text: str) -> str:

@@ -13,7 +13,7 @@ from admin_core.report import Report
 from admin_core.report_files import tables
 from admin_core.report_files.about import About
 from admin_core.report_files.footing import footing
-from admin_core.report_files.tables import NOTHING, Table, words
+from admin_core.report_files.tables import NOTHING, Table
 
 MOST_SUBLAYERS = 200
 MOST_REQUEST = 8_000
@@ -36,9 +36,11 @@ def _diagnosis(report: Report, about: About) -> list[str]:
         parts.append(f"## {prose(about.title)}")
     else:
         parts += [
-            f"## {prose(about.title)}: {words(report.verdict.outcome.value)}",
+            f"## {prose(about.title)}: {tables.headline(report.verdict)}",
             table(tables.reasons(report.verdict)),
+            *(_titled(each) for each in tables.beside_the_reasons(report.verdict)),
         ]
+    parts += [_titled(each) for each in tables.network(report)]
     if report.amplification is not None:
         parts.append(_folded(tables.growth(report.amplification)))
     checks = tables.rules(report)
@@ -91,6 +93,10 @@ def table(shown: Table) -> str:
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _titled(shown: Table) -> str:
+    return f"**{prose(shown.title)}**\n\n{table(shown)}"
 
 
 def _folded(shown: Table, more: str = "") -> str:

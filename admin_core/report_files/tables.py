@@ -3,15 +3,25 @@
 A cell that holds a name which a user or a model has chosen is in a column marked as `names`.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from admin_core.figures.figure import evenly
 from admin_core.race_report import ArmResult, RaceReport
-from admin_core.report import AmplificationSection, Branch, Report, RuleCheck, Verdict
+from admin_core.report import (
+    AmplificationSection,
+    Branch,
+    Quantity,
+    Report,
+    RuleCheck,
+    Verdict,
+)
 
 NOTHING = "-"
 """In a cell for which there is no value."""
+
+MOST_FINDINGS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +55,113 @@ def reasons(verdict: Verdict) -> Table:
             )
             for reason in verdict.reasons
         ],
+    )
+
+
+EDGES = {
+    Quantity.LEARNING_RATE: "largest stable learning rate",
+    Quantity.WARMUP_STEPS: "fewest sufficient warm-up steps",
+    Quantity.LAYERS: "most stable layers",
+}
+
+
+def edge_value(quantity: Quantity, value: float) -> str:
+    """As it would be written in a spec."""
+    return f"{value:.2g}" if quantity is Quantity.LEARNING_RATE else f"{value:,.0f}"
+
+
+def headline(verdict: Verdict) -> str:
+    """The outcome, with its probability where there is one."""
+    outcome = words(verdict.outcome.value)
+    if verdict.failure_probability is None:
+        return outcome
+    return f"{outcome}, failure probability {verdict.failure_probability:.2g}"
+
+
+def beside_the_reasons(verdict: Verdict) -> list[Table]:
+    """Prescriptions, edges, and what the predictor does not know: those that there are."""
+    found = (_prescriptions(verdict), _edges(verdict), _outside(verdict))
+    return [table for table in found if table.rows]
+
+
+def _prescriptions(verdict: Verdict) -> Table:
+    return Table(
+        title="Prescriptions, the smallest change first",
+        headings=("change", "failure probability", "patch"),
+        numbers=frozenset({"failure probability"}),
+        names=frozenset({"patch"}),
+        rows=[
+            (each.change, number(each.failure_probability, 2), json.dumps(each.patch))
+            for each in verdict.prescriptions
+        ],
+    )
+
+
+def _edges(verdict: Verdict) -> Table:
+    return Table(
+        title="Edges, all else as given",
+        headings=("setting", "edge", "80 % interval", "given", "searched", "failure probability"),
+        numbers=frozenset({"edge", "given", "failure probability"}),
+        rows=[
+            (
+                EDGES[edge.quantity],
+                NOTHING if edge.stable is None else edge_value(edge.quantity, edge.stable),
+                _range(edge.quantity, edge.interval),
+                edge_value(edge.quantity, edge.given),
+                _range(edge.quantity, edge.searched),
+                number(edge.level, 2),
+            )
+            for edge in verdict.edges
+        ],
+    )
+
+
+def _range(quantity: Quantity, ends: tuple[float, float] | None) -> str:
+    return NOTHING if ends is None else " to ".join(edge_value(quantity, end) for end in ends)
+
+
+def _outside(verdict: Verdict) -> Table:
+    return Table(
+        title="Outside the range that the predictor was calibrated on",
+        headings=("what",),
+        rows=[(outside,) for outside in verdict.outside_calibration],
+    )
+
+
+def network(report: Report) -> list[Table]:
+    """What is wrong with how a network is put together, and what cannot be had of it: those that
+    there are."""
+    found = (_findings(report), _unavailable(report))
+    return [table for table in found if table.rows]
+
+
+def _findings(report: Report) -> Table:
+    shown, counted = report.findings[:MOST_FINDINGS], len(report.findings)
+    more = f", {len(shown)} of {counted:,} findings" if len(shown) < counted else ""
+    return Table(
+        title="How the network is put together" + more,
+        headings=("rule", "where", "measured", "threshold", "in words"),
+        numbers=frozenset({"measured", "threshold"}),
+        names=frozenset({"where"}),
+        rows=[
+            (
+                finding.rule,
+                finding.path,
+                number(finding.measured),
+                number(finding.threshold),
+                f"{finding.explanation} {finding.suggestion}",
+            )
+            for finding in shown
+        ],
+    )
+
+
+def _unavailable(report: Report) -> Table:
+    return Table(
+        title="Not available",
+        headings=("part", "why"),
+        names=frozenset({"part"}),
+        rows=list(report.unavailable.items()),
     )
 
 
@@ -135,26 +252,20 @@ def sublayers(branches: list[Branch], *, most: int) -> Table:
 
 
 def arms(report: RaceReport) -> Table:
-    """What became of each arm."""
+    """What became of each arm, beside what was predicted of it if anything was."""
+    predicted = any(arm.predicted_failure_probability is not None for arm in report.arms)
+    numbers = ("final loss", "validation loss", "steps to target", "tokens/s", "parameters")
+    prediction = ("predicted to fail",) if predicted else ()
     return Table(
         title="Arms",
-        headings=(
-            "arm",
-            "outcome",
-            "final loss",
-            "validation loss",
-            "steps to target",
-            "tokens/s",
-            "parameters",
-        ),
-        numbers=frozenset(
-            {"final loss", "validation loss", "steps to target", "tokens/s", "parameters"}
-        ),
+        headings=("arm", "outcome", *prediction, *numbers),
+        numbers=frozenset((*prediction, *numbers)),
         names=frozenset({"arm"}),
         rows=[
             (
                 arm.name,
                 _outcomes(arm),
+                *((number(arm.predicted_failure_probability, 2),) if predicted else ()),
                 _with_error(arm.final_loss, arm.standard_error),
                 _digits(arm.validation_loss, 3),
                 _digits(arm.steps_to_target, 0),

@@ -19,6 +19,7 @@ from app.job_view import RaceView, job_path
 from app.problems import NO_VERDICT, NOTHING_PRESCRIBED_YET, ProblemError, documented
 from app.routes.races import find_json, submit
 from app.verification import Verification
+from worker.data import check_data
 from worker.jobs import FINISHED, Job, JobName, Reuse
 from worker.problem import LIMIT_EXCEEDED, FieldError
 from worker.settings import Settings
@@ -95,6 +96,10 @@ def race_asked_for(request: Verification, settings: Settings, store: Store) -> R
         check_race_limits(race, settings.race_limits)
     except LimitExceededError as error:
         raise _in_the_requests_words(error, race) from None
+    try:
+        check_data(race, store, settings)
+    except InvalidSpecError as error:
+        raise InvalidSpecError("diagnosis", f"its spec cannot be raced. {error}") from None
     return race
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from admin_core.race_report import RaceReport
 from tests.admin_core.data.datasets import PAIRS, PROSE
+from tests.admin_core.huggingface import GPT2
 from tests.app.test_cli import trimtab
 from tests.app.test_races import LONG, TINY, look, submit
 from tests.service import SMALL, Service, until
@@ -252,6 +253,24 @@ class TestFromUploadToReport:
         job = service.diagnose(on(made, vocab_size=300))
         assert job["state"] == "succeeded", job
         assert job["report"]["environment"]["data_sha256"] == made["facts"]["sha256"]
+
+    def test_any_architecture_that_reads_text_reads_it(self, service: Service) -> None:
+        made = upload(service, PROSE)
+        model = {"kind": "huggingface", "config": GPT2}
+        body = on(made) | {"model": model, "training": {"batch_size": 2, "sequence_length": 8}}
+        job = service.diagnose(body)
+        assert job["state"] == "succeeded", job
+        assert job["report"]["environment"]["data_sha256"] == made["facts"]["sha256"]
+        narrow = {"model": model | {"config": GPT2 | {"vocab_size": 200}}}
+        refused = service.http.post("/v1/diagnoses", json=body | narrow)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["field"] == "model.config.vocab_size"
+        arms = [{"name": "narrow", "patch": narrow}, "admin"]
+        race = {name: body[name] for name in ("model", "data")} | {"arms": arms}
+        refused = service.http.post("/v1/races", json=race)
+        assert refused.status_code == 422
+        field = refused.json()["errors"][0]["field"]
+        assert field == "arms.0.patch.model.config.vocab_size"
 
     def test_a_sequence_that_only_the_counted_tokens_show_to_be_too_long_fails_the_job(
         self, service: Service

@@ -54,6 +54,21 @@ class TestVerify:
         again = verify(service, diagnosis=unstable, seeds=1, steps=7, budget_seconds=50)
         assert again.json()["id"] == race["id"]
 
+    def test_a_spec_whose_data_set_is_gone_is_refused(self, service: Service) -> None:
+        text = "".join(f"Line {number} is soon to be gone.\n" for number in range(100))
+        headers = {"content-type": "text/plain"}
+        made = service.http.post("/v1/datasets", content=text, headers=headers).json()
+        body = PATIENT | {"data": {"kind": "upload", "id": made["id"]}}
+        job_id = diagnosed(service, body, verdict("unstable", 0.83, PRESCRIPTION))
+        assert verify(service, diagnosis=job_id, seeds=1).status_code == 202
+        race = verify(service, wait=60, diagnosis=job_id, seeds=1).json()
+        assert race["state"] == "succeeded", race
+        assert service.http.delete(made["links"]["self"]).status_code == 204
+        answer = verify(service, diagnosis=job_id, seeds=1)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "diagnosis"
+        assert "no data set of this id" in answer.json()["detail"]
+
     def test_an_unknown_diagnosis_is_not_found(self, service: Service) -> None:
         answer = verify(service, diagnosis=str(uuid.uuid4()))
         assert answer.status_code == 404

@@ -86,6 +86,23 @@ class TestPushing:
         listed = service.http.get("/v1/jobs", params={"kind": "report"}).json()["jobs"]
         assert job["id"] in [each["id"] for each in listed]
 
+    def test_lets_it_be_drawn_and_compared_but_not_raced(
+        self, service: Service, report: dict[str, Any]
+    ) -> None:
+        body = {"spec": {"model": "mine:build"}, "report": report}
+        job = service.http.post("/v1/reports", json=body).json()
+        for name in ("report", "report_markdown", "report_json", "junit"):
+            assert service.http.get(job["links"][name]).status_code == 200, name
+        figure = service.http.get(f"{job['links']['self']}/figures/branches.svg")
+        assert figure.status_code == 200
+        query = {"baseline": job["id"]}
+        assert service.http.get(job["links"]["gate"], params=query).status_code == 200
+        asked = {"diagnosis": job["id"]}
+        refused = service.http.post("/v1/prescriptions/verify", json=asked)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["field"] == "diagnosis"
+        assert "pushed" in refused.json()["detail"]
+
     def test_twice_with_one_key_keeps_one(self, service: Service, report: dict[str, Any]) -> None:
         body = {"spec": {"model": "a"}, "report": report}
         headers = {"Idempotency-Key": "pushed-once"}
@@ -94,8 +111,10 @@ class TestPushing:
             for _ in range(2)
         )
         assert first == again
-        other = body | {"spec": {"model": "b"}}
-        assert service.http.post("/v1/reports", json=other, headers=headers).status_code == 422
+        less = report | {"findings": [], "unavailable": {"gradients": "Nobody asked."}}
+        for other in ({"spec": {"model": "b"}}, {"report": less}):
+            answer = service.http.post("/v1/reports", json=body | other, headers=headers)
+            assert answer.status_code == 422, answer.text
 
     @pytest.mark.parametrize(
         ("change", "field"),
