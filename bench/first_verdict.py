@@ -24,6 +24,7 @@ from admin_core.seeds import ambient
 from admin_core.spec import DiagnosisSpec, TransformerSpec
 from admin_core.training.loss import batch_loss
 from admin_core.training.optimizers import make_optimizer
+from admin_core.verdict.rules import judge
 
 RESULTS = Path(__file__).parent / "results" / "first_verdict.jsonl"
 STEPS, WARMUP = 250, 50
@@ -52,7 +53,7 @@ def specs() -> Iterator[DiagnosisSpec]:
             "batch_size": 16,
             "sequence_length": 32,
         }
-        request = {"model": model, "training": training, "analyses": ["verdict"]}
+        request = {"model": model, "training": training, "analyses": ["amplification"]}
         yield DiagnosisSpec.model_validate(request)
 
 
@@ -123,8 +124,9 @@ def main() -> None:
             row = trained(spec)
             with RESULTS.open("a") as file:
                 file.write(json.dumps(row) + "\n")
-        verdict = diagnose_spec(spec).verdict
-        assert verdict is not None
+        amplification = diagnose_spec(spec).amplification
+        assert amplification is not None
+        verdict = judge(amplification, d_model=64)
         growth = max(r.measured for r in verdict.reasons if r.rule == "amplification")
         update = max(r.measured for r in verdict.reasons if r.rule == "update")
         table.append((growth, update, row["last_loss"], verdict.outcome, *key.values()))

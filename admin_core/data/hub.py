@@ -94,7 +94,7 @@ def check_available(data: HubData, *, root: Path | None, allow_hub: bool) -> Non
         raise InvalidSpecError(
             "data.kind",
             "is hub, which needs the package datasets; install it with pip install "
-            "'trimtab[datasets]'",
+            "'.[datasets]' in Trimtab's checkout",
         )
     if not allow_hub and _local(data, root) is None:
         raise InvalidSpecError(

@@ -22,7 +22,7 @@ from admin_core.training.loss_rules import LOSS_RULES, LossPreset, firing_steps
 DIVERGED_FACTOR = 1.05
 """A loss this much above the first one is worse than no training at all."""
 
-STALLED_SHARE = 0.95
+STALLED_SHARE = 0.9
 """Of the unigram loss. What text a model has begun to read lies below it: pairs of letters alone
 bring English bytes to 0.75 of their unigram loss."""
 

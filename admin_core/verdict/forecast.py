@@ -56,11 +56,7 @@ class Forecaster:
 
 def outside_calibration(subject: Subject) -> list[str]:
     """What of the subject lies beyond the runs that the model of failure was fitted to, each as a
-    sentence with the value and the range; empty where nothing does.
-
-    More steps and a longer warm-up than in those runs only make failure less likely, so that the
-    probability is then a bound from above; they are not counted here.
-    """
+    sentence with the value and the range; empty where nothing does."""
     beyond = []
     found = quantities(subject)
     for name, bounds in failure_model().calibrated.items():
@@ -75,10 +71,14 @@ def outside_calibration(subject: Subject) -> list[str]:
 
 def quantities(subject: Subject) -> dict[str, float]:
     """What the calibrated range is told in, as far as the spec itself says it."""
-    model = subject.model
+    model, training = subject.model, subject.training
+    found: dict[str, float] = {
+        "training.steps": training.steps,
+        "training.warmup_steps": training.warmup_steps,
+    }
     if isinstance(model, TransformerSpec):
-        return {"model.d_model": model.d_model, "layers": sum(model.layers.values())}
-    return {"model.d_model": width_at_least(model), "layers": layers_at_least(model)}
+        return found | {"model.d_model": model.d_model, "layers": sum(model.layers.values())}
+    return found | {"model.d_model": width_at_least(model), "layers": layers_at_least(model)}
 
 
 def patched(subject: Subject, patch: Mapping[str, Any]) -> Subject:

@@ -1,8 +1,8 @@
 """The smallest changes that are predicted to make a subject train.
 
-Candidates stand in the order of what they change: the initialisation alone (Admin), the schedule,
-the learning rate, then the place of the norms, then two of these together. Each is forecast, and
-those below LEVEL are prescribed.
+Candidates stand in the order of what they change: Admin, which changes the initialisation alone,
+then the schedule, the learning rate, the weights' distribution, the place of the norms, then two of
+these together. Each is forecast, and those below LEVEL are prescribed.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from admin_core.applicability import TAKES_OMEGAS
 from admin_core.errors import DegenerateBranchError, InvalidSpecError
 from admin_core.report import Prescription
-from admin_core.spec import Scheme, StackSchemes, Subject, TransformerSpec
+from admin_core.spec import Initialisation, Scheme, StackSchemes, Subject, TransformerSpec
 from admin_core.verdict.forecast import Forecaster, patched
 
 LEVEL = 0.15
@@ -27,8 +27,8 @@ PROBES = 2
 """Forecasts of one candidate, with weights of their own each; it has to stand all of them, so that
 a lucky probe does not become a prescription."""
 
-SLOWER = (2, 4, 10)
-FASTER = (3, 10)
+FACTOR = 3
+"""Between one learning rate that is tried and the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,27 +78,16 @@ def _worst_of_several(subject: Subject, candidate: Candidate, forecaster: Foreca
 
 
 def candidates(subject: Subject) -> Iterator[Candidate]:
-    """All changes that are tried, the smallest first."""
-    training = subject.training
-    admin = _admin(subject)
-    slower = [_rate(training.learning_rate / factor) for factor in SLOWER]
-    warmer = _warmup(subject)
-    if admin:
-        yield admin
-    if warmer:
-        yield warmer
-    yield from slower
-    if admin:
-        yield from (_both(admin, rate) for rate in slower)
-        if warmer:
-            yield _both(admin, warmer)
-    if warmer:
-        yield from (_both(warmer, rate) for rate in slower)
-    yield from (_rate(training.learning_rate * factor) for factor in FASTER)
-    pre = _pre_ln(subject)
-    if pre:
-        yield pre
-        yield from (_both(pre, rate) for rate in slower)
+    """All changes that are tried, the smallest first; a dozen at most."""
+    rate = subject.training.learning_rate
+    slower, faster = _rate(rate / FACTOR), _rate(rate * FACTOR)
+    admin, warmer, pre = _admin(subject), _warmup(subject), _pre_ln(subject)
+    alone = [admin, warmer, slower, faster, _xavier(subject), pre]
+    yield from (candidate for candidate in alone if candidate)
+    together = [(admin, slower), (warmer, slower), (pre, slower), (pre, faster)]
+    yield from (_both(one, other) for one, other in together if one and other)
+    yield _rate(rate / FACTOR**2)
+    yield _rate(rate * FACTOR**2)
 
 
 def _admin(subject: Subject) -> Candidate | None:
@@ -138,6 +127,16 @@ def _pre_ln(subject: Subject) -> Candidate | None:
     return Candidate(
         change="Pre-LN in place of the norm after the addition",
         patch={"model": {"scheme": Scheme.PRE_LN}},
+    )
+
+
+def _xavier(subject: Subject) -> Candidate | None:
+    model = subject.model
+    if not isinstance(model, TransformerSpec) or model.initialisation is Initialisation.XAVIER:
+        return None
+    return Candidate(
+        change=f"Xavier initialisation in place of {model.initialisation.value}",
+        patch={"model": {"initialisation": Initialisation.XAVIER}},
     )
 
 

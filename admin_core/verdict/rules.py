@@ -1,4 +1,4 @@
-"""A first verdict, from two measurements a stack.
+"""The verdict where there is no probability, from two measurements a stack.
 
     growth        N^s: how much further the output of N sub-layers moves under a random step than
                   a single one's would

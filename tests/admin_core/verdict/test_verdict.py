@@ -69,7 +69,12 @@ class TestOutsideTheCalibratedRange:
         assert "model.d_model = 256 lies outside" in found.outside_calibration[0]
         assert found.reasons[0].rule in ("amplification", "update")
 
-    def test_a_long_warm_up_does_not_lie(self) -> None:
+    def test_lies_a_run_that_is_longer_than_those_behind_the_probability(self) -> None:
         asked = spec("post_ln", 6, 1e-3)
         longer = asked.training.model_copy(update={"warmup_steps": 4_000, "steps": 100_000})
-        assert outside_calibration(Subject(model=asked.model, training=longer)) == []
+        said = outside_calibration(Subject(model=asked.model, training=longer))
+        assert [line.split(" = ")[0] for line in said] == [
+            "training.steps",
+            "training.warmup_steps",
+        ]
+        assert outside_calibration(asked) == []
