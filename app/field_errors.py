@@ -7,6 +7,7 @@ from admin_core.race_spec import RaceSpec
 from admin_core.report import Report
 from admin_core.spec import DiagnosisSpec
 from admin_core.spec.pushed import PushedSpec
+from admin_core.watched_run import RunEnd, StepPoints, WatchedRunSpec
 from app.verification import Verification
 from worker.problem import FieldError
 
@@ -77,9 +78,8 @@ def _names(schema: object) -> set[str]:
     return own.union(*map(_names, schema.values()))
 
 
-_FIELDS = {"spec", "report"} | _names(
-    [
-        form.model_json_schema()
-        for form in (DiagnosisSpec, RaceSpec, Verification, PushedSpec, Report)
-    ]
+_FORMS = (
+    *(DiagnosisSpec, RaceSpec, Verification, PushedSpec, Report),
+    *(WatchedRunSpec, StepPoints, RunEnd),
 )
+_FIELDS = {"spec", "report"} | _names([form.model_json_schema() for form in _FORMS])

@@ -91,7 +91,7 @@ class TestARun:
     [
         ([{"step": 0, "loss": 1.0}], "points.0.step"),
         ([{"step": 1, "loss": "1.0"}], "points.0.loss"),
-        ([{"step": 1}], "points.0"),
+        ([{"step": 1}], "points.0.loss"),
         ([{"step": 1, "loss": 1.0, "los": 1.0}], "points.0.los"),
         ([{"step": 2, "loss": 1.0}, {"step": 2, "loss": 1.0}], "points"),
         ([{"step": n, "loss": 1.0} for n in range(1, 1_002)], "points"),
