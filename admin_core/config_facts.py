@@ -33,6 +33,7 @@ _LAYERS = (
     "encoder_layers",
     "num_encoder_layers",
 )
+_DECODER_LAYERS = ("decoder_layers", "num_decoder_layers")
 _SHARED_LAYERS = ("num_hidden_groups",)
 
 
@@ -99,8 +100,12 @@ def width_at_least(model: HuggingFaceSpec) -> int:
 
 
 def layers_at_least(model: HuggingFaceSpec) -> int:
-    """Layers of the deepest part; 0 where the config leaves them to its library's defaults."""
-    return max(_number(config, _LAYERS) for config in _objects(model.config))
+    """Layers of the deepest part, of both its stacks where it names both; 0 where the config leaves
+    them to its library's defaults."""
+    return max(
+        _number(config, _LAYERS) + _number(config, _DECODER_LAYERS)
+        for config in _objects(model.config)
+    )
 
 
 def _at_least(config: Mapping[str, Any]) -> int:

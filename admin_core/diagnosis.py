@@ -118,7 +118,7 @@ def diagnose_spec(
     forecaster = None
     if not pretrained and JUDGED.intersection(spec.analyses):
         forecaster = Forecaster(
-            seed=spec.seed, device=on, dataset=dataset, before_each=stages.again
+            seed=spec.seed, device=on, dataset=dataset, before_step=stages.again
         )
     with failures_told(model):
         return _report(

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from admin_core.data.dataset_facts import BEING_MADE, FACTS, DatasetFacts
 from admin_core.data.hub import FETCHING
 from worker import store as tables
-from worker.jobs import UNFINISHED, JobName
+from worker.jobs import UNFINISHED, JobName, new_id
 from worker.settings import Settings
 from worker.store import Store, db_now
 
@@ -73,6 +73,10 @@ def add(
     dataset_id = facts.dataset_id
     known = get(store, dataset_id)
     if known is not None:
+        place = folder_of(settings, dataset_id)
+        if not place.is_dir():
+            # Its files were lost, or are in another machine's folder.
+            os.rename(folder, place)
         return known, False
     try:
         with store.writing() as connection:
@@ -138,7 +142,11 @@ def remove(store: Store, settings: Settings, dataset_id: str) -> bool:
         if reader is not None:
             raise DatasetInUseError(reader.id, reader.kind)
         connection.execute(delete(tables.datasets).where(columns.id == dataset_id))
-    shutil.rmtree(folder_of(settings, dataset_id), ignore_errors=True)
+        # Under the row's lock, so that the same upload cannot stand there yet.
+        aside = settings.datasets / f"{INCOMING}{new_id()}"
+        with suppress(FileNotFoundError):
+            os.rename(folder_of(settings, dataset_id), aside)
+    shutil.rmtree(aside, ignore_errors=True)
     return True
 
 

@@ -25,7 +25,11 @@ def junit(report: Report, about: About, *, fail_on: Outcome = Outcome.UNSTABLE) 
     failing = severity[severity.index(fail_on) :]
     cases: list[ET.Element] = []
     by_rule: dict[str, list[Reason]] = {}
-    for reason in report.verdict.reasons if report.verdict is not None else ():
+    verdict = report.verdict
+    for reason in verdict.reasons if verdict is not None else ():
+        if verdict is not None and verdict.failure_probability is not None:
+            # The causes are weighed together; alone, each may say more or less than the verdict.
+            reason = reason.model_copy(update={"outcome": verdict.outcome})
         by_rule.setdefault(reason.rule, []).append(reason)
     cases += [_verdict_case(rule, found, failing) for rule, found in by_rule.items()]
     cases += [_advice_case(check) for check in rule_checks(report)]

@@ -13,6 +13,7 @@ from typing import Any
 
 from admin_core.report import Edge, Quantity
 from admin_core.spec import Subject, TransformerSpec
+from admin_core.verdict.failure_model import failure_model
 from admin_core.verdict.forecast import Forecaster, patched
 
 LEVEL = 0.5
@@ -24,6 +25,9 @@ RATE_FACTORS = tuple(10 ** (exponent / 4) for exponent in range(-6, 7))
 
 WARMUP_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Warm-ups that are tried, as shares of all steps."""
+
+LARGEST_RATE = 1e6
+"""That a spec can hold."""
 
 LAYERS = (1, 2, 3, 4, 6, 8, 12, 18, 24)
 
@@ -47,7 +51,8 @@ def find_edges(subject: Subject, forecaster: Forecaster) -> list[Edge]:
     def at_warmup(steps: float) -> float:
         return failing({"training": {"warmup_steps": int(steps)}})
 
-    rates = [spec.learning_rate * factor for factor in RATE_FACTORS]
+    tried = (spec.learning_rate * factor for factor in RATE_FACTORS)
+    rates = [rate for rate in tried if rate <= LARGEST_RATE]
     warmups = sorted({round(share * spec.steps) for share in WARMUP_SHARES} | {spec.warmup_steps})
     edges = [
         edge(Quantity.LEARNING_RATE, spec.learning_rate, rates, at_rate),
@@ -62,7 +67,9 @@ def find_edges(subject: Subject, forecaster: Forecaster) -> list[Edge]:
                 {"model": {f"{stack.value}_layers": int(layers) for stack in model.layers}}
             )
 
-        edges.append(edge(Quantity.LAYERS, given, sorted({*LAYERS, given}), at_layers))
+        bounds = failure_model().calibrated["layers"]
+        inside = {n for n in LAYERS if bounds.low <= n * len(model.layers) <= bounds.high}
+        edges.append(edge(Quantity.LAYERS, given, sorted({*inside, given}), at_layers))
     return edges
 
 
@@ -90,7 +97,9 @@ def edge(
         best = probabilities.index(min(probabilities))
         values, probabilities = values[best:], probabilities[best:]
         monotone = pooled(probabilities)
-    low, stable, high = (crossing(values, monotone, level) for level in (TAIL, LEVEL, 1 - TAIL))
+    low, stable, high = (
+        crossing(values, monotone, level, falling=falling) for level in (TAIL, LEVEL, 1 - TAIL)
+    )
     if falling:
         low, high = high, low
         none_is_stable = monotone[-1] >= LEVEL
@@ -118,10 +127,12 @@ def pooled(values: Sequence[float]) -> list[float]:
     return [mean for mean, count in blocks for _ in range(count)]
 
 
-def crossing(values: Sequence[float], monotone: Sequence[float], level: float) -> float:
+def crossing(
+    values: Sequence[float], monotone: Sequence[float], level: float, *, falling: bool = False
+) -> float:
     """The value at which a monotone sequence passes `level`, between two values in proportion to
     their logarithms; the first or the last value where it does not pass it."""
-    rising = monotone[-1] >= monotone[0]
+    rising = not falling
     for i in range(1, len(values)):
         before, after = monotone[i - 1], monotone[i]
         passes = before < level <= after if rising else before >= level > after

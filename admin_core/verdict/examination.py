@@ -1,10 +1,11 @@
 """Examine a subject: build its model as a run would, probe it, and read off its features."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from admin_core.data.batch import IGNORED
+from admin_core.data.batch import IGNORED, Batch
 from admin_core.data.dataset import Dataset
 from admin_core.data.unigram import unigram_entropy
 from admin_core.errors import UnavailableError
@@ -30,9 +31,19 @@ class Examination:
 
 
 def examine(
-    subject: Subject, *, seed: int, device: torch.device, dataset: Dataset | None = None
+    subject: Subject,
+    *,
+    seed: int,
+    device: torch.device,
+    dataset: Dataset | None = None,
+    before_step: Callable[[], None] = lambda: None,
 ) -> Examination:
     """Probe a fresh model of the subject on batches of its data.
+
+    Args:
+        seed: of weights, data and dropout.
+        dataset: what the subject's `data` stands for, if that is an upload or of the hub.
+        before_step: called before every step; may raise `AnalysisCancelledError`.
 
     Raises:
         DegenerateBranchError: an Admin model with a branch that no omega can be chosen for.
@@ -48,16 +59,24 @@ def examine(
         raise UnavailableError("the network has no residual addition")
     if not batches.training(0).has_targets:
         raise UnavailableError("the model takes its loss itself, so that no unigram loss is known")
-    profile_admin(source, model, branches, batches.training(0), seed=seed)
-    found = probe(model, branches, batches.training, run.training, seed=seed)
     seen = [batches.training(step) for step in range(PROBE_STEPS + 1)]
+    unigram = unigram_entropy(seen)
+    if not unigram:
+        raise UnavailableError("all answers are the same, so that there is nothing to learn")
+    profile_admin(source, model, branches, batches.training(0), seed=seed)
+
+    def batch_of(step: int) -> Batch:
+        before_step()
+        return seen[step]
+
+    found = probe(model, branches, batch_of, run.training, seed=seed)
     return Examination(
         probe=found,
         features=features(
             found,
             run.training,
             depth=len(branches),
-            unigram=unigram_entropy(seen),
+            unigram=unigram,
             answers=int((seen[0].targets != IGNORED).sum()),
         ),
         depth=len(branches),

@@ -245,7 +245,9 @@ def effective_steps(training: TrainingSpec) -> float:
     """S, the run's length in steps at the peak learning rate."""
     stride = max(1, training.steps // SUMMED_STEPS)
     rates = (full_rate(t, training) for t in range(1, training.steps + 1, stride))
-    return stride * sum(rates) / peak_rate(training)
+    peak = peak_rate(training)
+    # RAdam with so short a memory, or so few steps, never takes one in full.
+    return stride * sum(rates) / peak if peak else 0.0
 
 
 def probe_length(training: TrainingSpec) -> float:
@@ -265,6 +267,8 @@ def _worst(values: Iterable[float]) -> float:
 
 
 def _log(x: float) -> float:
+    if x == -math.inf:
+        return -LARGEST
     if not math.isfinite(x):
         return LARGEST
     return math.log10(max(x, 10**-LARGEST))

@@ -9,7 +9,7 @@ import torch
 from admin_core.config_facts import layers_at_least, width_at_least
 from admin_core.data.dataset import Dataset
 from admin_core.merge_patch import merge_patch
-from admin_core.spec import Subject, TransformerSpec
+from admin_core.spec import Subject, SyntheticName, TextData, TransformerSpec
 from admin_core.verdict.examination import Examination, examine
 from admin_core.verdict.failure_model import failure_model
 
@@ -33,8 +33,8 @@ class Forecaster:
     dataset: Dataset | None = None
     """What `data` stands for, if that is an upload or of the hub."""
 
-    before_each: Callable[[], None] = lambda: None
-    """Called before every probe; may raise `AnalysisCancelledError`."""
+    before_step: Callable[[], None] = lambda: None
+    """Called before every step of every probe; may raise `AnalysisCancelledError`."""
 
     def forecast(self, subject: Subject, *, again: int = 0) -> Forecast:
         """The probability that a run of the subject diverges or stalls.
@@ -47,8 +47,13 @@ class Forecaster:
             InvalidSpecError: the model cannot be built, or takes no omegas.
             UnavailableError: there is nothing to probe, or to hold it against.
         """
-        self.before_each()
-        found = examine(subject, seed=self.seed + again, device=self.device, dataset=self.dataset)
+        found = examine(
+            subject,
+            seed=self.seed + again,
+            device=self.device,
+            dataset=self.dataset,
+            before_step=self.before_step,
+        )
         return Forecast(
             failure_probability=failure_model().probability(found.features), examination=found
         )
@@ -58,13 +63,20 @@ def outside_calibration(subject: Subject) -> list[str]:
     """What of the subject lies beyond the runs that the model of failure was fitted to, each as a
     sentence with the value and the range; empty where nothing does."""
     beyond = []
+    data = subject.data
+    if not isinstance(data, TextData) and getattr(data, "name", None) is not SyntheticName.SORT:
+        beyond.append(
+            f"data.kind = {data.kind} lies outside the embedded text and the task sort, which the "
+            "runs behind the probability read"
+        )
     found = quantities(subject)
     for name, bounds in failure_model().calibrated.items():
         value = found.get(name)
         if value is not None and not bounds.low <= value <= bounds.high:
+            said = f"{name} = {value:g} lies" if value else f"{name} is not given, and may lie"
             beyond.append(
-                f"{name} = {value:g} lies outside {bounds.low:g} to {bounds.high:g}, the range of "
-                "the runs behind the probability"
+                f"{said} outside {bounds.low:g} to {bounds.high:g}, the range of the runs behind "
+                "the probability"
             )
     return beyond
 

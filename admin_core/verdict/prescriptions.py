@@ -12,7 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from admin_core.applicability import TAKES_OMEGAS
-from admin_core.errors import DegenerateBranchError, InvalidSpecError
+from admin_core.errors import (
+    DegenerateBranchError,
+    InvalidSpecError,
+    NoLossError,
+    NonFiniteError,
+    OmegaNotApplicableError,
+    UnavailableError,
+)
 from admin_core.report import Prescription
 from admin_core.spec import Initialisation, Scheme, StackSchemes, Subject, TransformerSpec
 from admin_core.verdict.forecast import Forecaster, patched
@@ -26,6 +33,17 @@ MOST = 3
 PROBES = 2
 """Forecasts of one candidate, with weights of their own each; it has to stand all of them, so that
 a lucky probe does not become a prescription."""
+
+DOES_NOT_FIT = (
+    ValidationError,
+    DegenerateBranchError,
+    InvalidSpecError,
+    NoLossError,
+    NonFiniteError,
+    OmegaNotApplicableError,
+    UnavailableError,
+)
+"""What is raised where a change cannot be made to a model, or cannot be probed there."""
 
 FACTOR = 3
 """Between one learning rate that is tried and the next."""
@@ -73,7 +91,7 @@ def _worst_of_several(subject: Subject, candidate: Candidate, forecaster: Foreca
             if worst >= LEVEL:
                 break
         return worst
-    except (ValidationError, InvalidSpecError, DegenerateBranchError):
+    except DOES_NOT_FIT:
         return 1.0
 
 

@@ -115,10 +115,10 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
             )
         case Cause.TASK:
             names = [feature.name for feature in FEATURES]
-            found = dict(zip(names, foretold.examination.features, strict=True))
+            task = dict(zip(names, foretold.examination.features, strict=True))
             yield (
-                f"A batch asks for {10 ** found['answers']:.0f} answers, each worth "
-                f"{10 ** found['unigram']:.3g} nats to whoever knows their frequencies alone."
+                f"A batch asks for {10 ** task['answers']:.0f} answers, each worth "
+                f"{10 ** task['unigram']:.3g} nats to whoever knows their frequencies alone."
             )
         case Cause.DEPTH:
             yield f"The model has {foretold.examination.depth} sub-layers."

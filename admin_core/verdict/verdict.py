@@ -5,7 +5,7 @@ probability. Outside it there is no number to stand on, and the verdict falls ba
 the output change (`admin_core.verdict.rules`) and says so.
 """
 
-from admin_core.errors import UnavailableError
+from admin_core.errors import NoLossError, NonFiniteError, UnavailableError
 from admin_core.report import Outcome, Verdict
 from admin_core.spec import Subject
 from admin_core.verdict.edges import find_edges
@@ -28,8 +28,9 @@ def judge(
         return by_growth.model_copy(update={"outside_calibration": outside})
     try:
         foretold = forecaster.forecast(subject)
-    except UnavailableError as error:
-        return by_growth.model_copy(update={"outside_calibration": [f"No probe: {error}."]})
+    except (NoLossError, NonFiniteError, UnavailableError) as error:
+        why = f"No probe: {str(error).rstrip('.')}."
+        return by_growth.model_copy(update={"outside_calibration": [why]})
     outcome = outcome_of(foretold.failure_probability)
     return Verdict(
         outcome=outcome,

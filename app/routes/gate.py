@@ -210,7 +210,9 @@ def _why_failed(verdict: dict[str, Any], judgement: Judgement) -> str:
     grave = [
         reason["explanation"]
         for reason in verdict["reasons"]
-        if reason["outcome"] == verdict["outcome"] != Outcome.STABLE
+        # The causes behind a probability are weighed together, whatever each would say alone.
+        if verdict["outcome"] != Outcome.STABLE
+        and (verdict.get("failure_probability") or reason["outcome"] == verdict["outcome"])
     ]
     cure = [
         f"The smallest change that is predicted to make it train: {first['change']} (failure "

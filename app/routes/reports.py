@@ -7,6 +7,8 @@ report can be pushed here, where it is shown, gated and drawn like any other. No
 from fastapi import APIRouter, Response, status
 from starlette.concurrency import run_in_threadpool
 
+from admin_core.errors import InvalidSpecError
+from admin_core.figures.of_report import figures
 from admin_core.report import Report
 from admin_core.spec.parts import Part
 from admin_core.spec.pushed import PushedSpec
@@ -41,6 +43,12 @@ async def push_report(
     pushed: PushedReport, store: StoreDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Keep a report that `trimtab diagnose --push` or the library has made."""
+    try:
+        await run_in_threadpool(figures, pushed.report)
+    except (ArithmeticError, LookupError, ValueError):
+        raise InvalidSpecError(
+            "report", "has lists whose lengths do not fit together; push it as it was made"
+        ) from None
     job_id, new = await run_in_threadpool(
         jobs.keep_report,
         store,
