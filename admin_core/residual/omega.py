@@ -45,11 +45,6 @@ def add_omega(total: Tensor, omega: Tensor, shortcut: Tensor) -> Tensor:
     return (total + (omega - 1) * shortcut.reshape(total.shape)).to(total.dtype)
 
 
-def omega_applies(branch: DiscoveredBranch) -> bool:
-    """Whether `apply_omega` can give the branch one."""
-    return obstacle_to_omega(branch) is None
-
-
 @torch.no_grad()
 def apply_omega(
     branches: Sequence[DiscoveredBranch],

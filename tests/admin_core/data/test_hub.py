@@ -192,7 +192,7 @@ class TestWhatMayBeFetched:
 
     def test_needs_the_library(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(hub, "find_spec", lambda _: None)
-        with pytest.raises(InvalidSpecError, match="pip install 'trimtab\\[datasets\\]'"):
+        with pytest.raises(InvalidSpecError, match="pip install '\\.\\[datasets\\]'"):
             check_available(spec(), root=root, allow_hub=True)
 
 

@@ -11,7 +11,7 @@ from admin_core.models.sublayer import ScaledShortcutAddition
 from admin_core.models.transformer import Transformer, build_transformer
 from admin_core.residual import at_additions, at_sums, discover, residual_branches
 from admin_core.residual.discovered import DiscoveredBranch
-from admin_core.residual.omega import apply_omega, omega_applies, remove_omega
+from admin_core.residual.omega import apply_omega, obstacle_to_omega, remove_omega
 from tests.admin_core.residual import networks
 from tests.admin_core.residual.networks import IDS, SIZES, WIDTH, architecture, tokens
 from tests.admin_core.specs import small
@@ -186,7 +186,7 @@ class TestInTheUsersLoop:
 class TestRefusal:
     def test_of_a_network_without_a_norm_after_the_addition(self) -> None:
         branches = discover(networks.Layers(), (tokens(),)).branches
-        assert not any(omega_applies(branch) for branch in branches)
+        assert all(obstacle_to_omega(branch) for branch in branches)
         with pytest.raises(OmegaNotApplicableError, match="Post-LN"):
             apply_omega(branches, [1.0] * len(branches))
 
