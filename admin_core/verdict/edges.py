@@ -53,7 +53,10 @@ def find_edges(subject: Subject, forecaster: Forecaster) -> list[Edge]:
 
     tried = (spec.learning_rate * factor for factor in RATE_FACTORS)
     rates = [rate for rate in tried if rate <= LARGEST_RATE]
-    warmups = sorted({round(share * spec.steps) for share in WARMUP_SHARES} | {spec.warmup_steps})
+    calibrated = failure_model().calibrated
+    longest = calibrated["training.warmup_steps"].high
+    shares = {round(share * spec.steps) for share in WARMUP_SHARES}
+    warmups = sorted({steps for steps in shares if steps <= longest} | {spec.warmup_steps})
     edges = [
         edge(Quantity.LEARNING_RATE, spec.learning_rate, rates, at_rate),
         edge(Quantity.WARMUP_STEPS, spec.warmup_steps, warmups, at_warmup, falling=True),
@@ -67,7 +70,7 @@ def find_edges(subject: Subject, forecaster: Forecaster) -> list[Edge]:
                 {"model": {f"{stack.value}_layers": int(layers) for stack in model.layers}}
             )
 
-        bounds = failure_model().calibrated["layers"]
+        bounds = calibrated["layers"]
         inside = {n for n in LAYERS if bounds.low <= n * len(model.layers) <= bounds.high}
         edges.append(edge(Quantity.LAYERS, given, sorted({*inside, given}), at_layers))
     return edges

@@ -212,6 +212,26 @@ def prescriptions() -> str:
     )
 
 
+def horizon() -> str:
+    """How well the run's own loss ranks failures, once a share of the run is over."""
+    runs = [row for row in stored() if row["curve"]]
+    failed = [
+        row["outcome"] == "diverged"
+        or row["final_loss"] is None
+        or row["final_loss"] >= STALLED_SHARE * row["unigram_loss"]
+        for row in runs
+    ]
+    body = []
+    for share in (0.05, 0.2, 0.4, 0.5):
+        seen = [row["curve"][: int(share * len(row["curve"])) + 1][-2:] for row in runs]
+        scores = [
+            sum(losses) / len(losses) / row["unigram_loss"]
+            for losses, row in zip(seen, runs, strict=True)
+        ]
+        body.append([f"{100 * share:.0f} %", number(auroc(scores, failed), 2)])
+    return table(["of the run is over", "AUROC of its loss"], body)
+
+
 def measured() -> str:
     """All tables, as Markdown."""
     every = rows()
@@ -233,6 +253,8 @@ def measured() -> str:
         calibration(tested),
         "### Confusion by scheme",
         confusion(tested),
+        "### Watching the run itself",
+        horizon(),
         "### The largest stable learning rate\n\n`python -m bench.prediction.edges`",
         edges(),
         "### Prescriptions\n\n`python -m bench.prediction.prescriptions`",

@@ -53,6 +53,11 @@ class TestEdge:
         assert found.stable is not None
         assert 10 < found.stable <= 20
 
+    def test_of_a_warm_up_that_does_not_matter_is_no_warm_up(self) -> None:
+        found = edge(Quantity.WARMUP_STEPS, 20, [0, 20, 100], lambda _: 0.2, falling=True)
+        assert found.stable == 0
+        assert found.interval == (0, 100)
+
     def test_is_missing_where_nothing_tried_is_stable(self) -> None:
         found = edge(Quantity.LAYERS, 12, [1, 2, 4], lambda _: 0.8)
         assert found.stable is None
