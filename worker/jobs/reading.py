@@ -1,0 +1,77 @@
+"""Looking at jobs."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from worker import store as tables
+from worker.jobs.job import UNFINISHED, Attempt, Job, JobSummary
+from worker.store import Store
+
+
+def get(store: Store, job_id: str) -> Job | None:
+    with store.reading() as connection:
+        columns = tables.jobs.c
+        row = connection.execute(
+            select(*_summary_columns(), columns.spec, columns.report, columns.problem).where(
+                columns.id == job_id
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        return Job(**row._mapping, attempts=attempts_of(connection, job_id))
+
+
+def newest(
+    store: Store,
+    *,
+    limit: int,
+    before: str | None = None,
+    kind: str | None = None,
+    state: str | None = None,
+    outcome: str | None = None,
+) -> list[JobSummary]:
+    """The newest jobs first, without the runs of races; `before` is the id of the last job of the
+    page before."""
+    columns = tables.jobs.c
+    query = (
+        select(*_summary_columns())
+        .where(columns.parent_id.is_(None))
+        .order_by(columns.id.desc())
+        .limit(limit)
+    )
+    for column, wanted in (
+        (columns.kind, kind),
+        (columns.state, state),
+        (columns.outcome, outcome),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if before is not None:
+        query = query.where(columns.id < before)
+    with store.reading() as connection:
+        return [JobSummary(**row._mapping) for row in connection.execute(query)]
+
+
+def finished_among(store: Store, job_ids: Collection[str]) -> set[str]:
+    """Which of these jobs are finished, or unknown."""
+    columns = tables.jobs.c
+    with store.reading() as connection:
+        unfinished = connection.execute(
+            select(columns.id).where(columns.id.in_(job_ids), columns.state.in_(UNFINISHED))
+        ).scalars()
+        return set(job_ids).difference(unfinished)
+
+
+def _summary_columns() -> list[ColumnElement[Any]]:
+    return [tables.jobs.c[name] for name in JobSummary.__dataclass_fields__]
+
+
+def attempts_of(connection: Connection, job_id: str) -> list[Attempt]:
+    rows = connection.execute(
+        select(tables.attempts)
+        .where(tables.attempts.c.job_id == job_id)
+        .order_by(tables.attempts.c.number)
+    )
+    return [Attempt(**row._mapping) for row in rows]

@@ -1,0 +1,211 @@
+"""Writing a job down, or finding the one that answers already."""
+
+import hashlib
+import json
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy import Connection, case, func, insert, select
+
+from admin_core.errors import InvalidSpecError
+from admin_core.spec import DataSpec, DiagnosisSpec, UploadData
+from worker import store as tables
+from worker.jobs.job import UNFINISHED, JobName, State, new_id, outcome_of
+from worker.settings import DeviceKind
+from worker.store import Store, db_now
+
+
+class IdempotencyKeyReusedError(Exception):
+    """An idempotency key came a second time, with another body."""
+
+
+class Reuse(StrEnum):
+    """Which earlier jobs may answer a request that asks the same."""
+
+    NONE = "none"
+    UNFINISHED = "unfinished"
+    """One that is still under way."""
+    ANY = "any"
+    """Also one that has succeeded. One that failed or was cancelled never."""
+
+
+def submit(
+    store: Store,
+    spec: DiagnosisSpec,
+    *,
+    idempotency_key: str | None = None,
+    reuse: Reuse = Reuse.NONE,
+    device_kind: DeviceKind = "cpu",
+) -> tuple[str, bool]:
+    """The id of the job for `spec`, and whether this call made it.
+
+    Args:
+        idempotency_key: the caller's name for this request; the same key again gives the same job,
+            and a new key a new one.
+        reuse: which earlier job of the same spec, version and device will do, where no key is
+            given.
+
+    Raises:
+        IdempotencyKeyReusedError: the key stands for another spec.
+    """
+    body = spec.model_dump(mode="json")
+    digest = spec_sha256(JobName.DIAGNOSIS, body, device_kind)
+    with store.writing() as connection:
+        hold_question(connection, digest)
+        known = earlier_job(connection, idempotency_key, JobName.DIAGNOSIS, body, digest, reuse)
+        if known is not None:
+            return known, False
+        hold_dataset(connection, spec.data)
+        job_id = new_id()
+        connection.execute(
+            insert(tables.jobs).values(
+                id=job_id,
+                kind=JobName.DIAGNOSIS,
+                state=State.QUEUED,
+                spec=body,
+                spec_sha256=digest,
+                created_at=db_now(),
+                idempotency_key=idempotency_key,
+            )
+        )
+    return job_id, True
+
+
+def keep_report(
+    store: Store,
+    spec: dict[str, Any],
+    report: dict[str, Any],
+    *,
+    idempotency_key: str | None = None,
+) -> tuple[str, bool]:
+    """The id of a finished job that holds a report which was made elsewhere, and whether this call
+    made it.
+
+    Raises:
+        IdempotencyKeyReusedError: the key stands for another report.
+    """
+    said = {"spec": spec, "report": report}
+    digest = spec_sha256(JobName.REPORT, said, None)
+    with store.writing() as connection:
+        hold_question(connection, digest)
+        if idempotency_key is not None:
+            known = _known_by_key(connection, idempotency_key, JobName.REPORT, **said)
+            if known is not None:
+                return known, False
+        job_id = new_id()
+        now = connection.execute(select(db_now())).scalar_one()
+        connection.execute(
+            insert(tables.jobs).values(
+                id=job_id,
+                kind=JobName.REPORT,
+                state=State.SUCCEEDED,
+                outcome=outcome_of(report),
+                spec=spec,
+                spec_sha256=digest,
+                report=report,
+                share=1.0,
+                created_at=now,
+                finished_at=now,
+                idempotency_key=idempotency_key,
+            )
+        )
+    return job_id, True
+
+
+def spec_sha256(kind: JobName, body: dict[str, Any], device_kind: DeviceKind | None) -> str:
+    """What tells one question from another; `body` has every default written out.
+
+    Args:
+        device_kind: of the workers; none where no worker has a part in the job.
+    """
+    # The id of an upload follows from its content, so that the same id is the same data.
+    # A later version or another kind of device may answer the same spec otherwise.
+    canonical = json.dumps([version("trimtab"), device_kind, kind, body], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def hold_question(connection: Connection, digest: str) -> None:
+    """Keep others from asking the same until the transaction ends, so that two who come together
+    share one job."""
+    # SQLite has one writer anyway.
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(int(digest[:15], 16))))
+
+
+def earlier_job(
+    connection: Connection,
+    idempotency_key: str | None,
+    kind: JobName,
+    body: dict[str, Any],
+    digest: str,
+    reuse: Reuse,
+) -> str | None:
+    """The job that answers a request already, if there is one: that of its key, or without a key
+    the one that `reuse` allows.
+
+    Raises:
+        IdempotencyKeyReusedError: the key stands for another request.
+    """
+    if idempotency_key is not None:
+        return _known_by_key(connection, idempotency_key, kind, spec=body)
+    columns = tables.jobs.c
+    succeeded = columns.state == State.SUCCEEDED
+    states = {
+        Reuse.NONE: (),
+        Reuse.UNFINISHED: UNFINISHED,
+        Reuse.ANY: (*UNFINISHED, State.SUCCEEDED),
+    }
+    return connection.execute(
+        select(columns.id)
+        .where(
+            columns.spec_sha256 == digest,
+            columns.state.in_(states[reuse]),
+            columns.cancel_requested.is_(False),
+        )
+        # One that can answer at once, before one that has only begun.
+        .order_by(case((succeeded, 0), else_=1), columns.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def _known_by_key(
+    connection: Connection, idempotency_key: str, kind: JobName, **said: dict[str, Any]
+) -> str | None:
+    """The job that the key stands for, of which `said` are the columns that a request decides."""
+    columns = tables.jobs.c
+    known = connection.execute(
+        select(columns.id, columns.kind, *(columns[name] for name in said)).where(
+            columns.idempotency_key == idempotency_key
+        )
+    ).one_or_none()
+    if known is None:
+        return None
+    if known._mapping != {"id": known.id, "kind": kind, **said}:
+        raise IdempotencyKeyReusedError(idempotency_key)
+    return str(known.id)
+
+
+def hold_dataset(connection: Connection, data: DataSpec) -> None:
+    """Keep an uploaded data set from being deleted until the job that reads it is written down.
+
+    Raises:
+        InvalidSpecError: there is no data set of this id.
+    """
+    if not isinstance(data, UploadData):
+        return
+    columns = tables.datasets.c
+    held = connection.execute(
+        select(columns.id).where(columns.id == data.id).with_for_update(read=True)
+    ).one_or_none()
+    if held is None:
+        raise no_such_dataset()
+
+
+def no_such_dataset() -> InvalidSpecError:
+    """Of a spec that names a data set that is not there."""
+    return InvalidSpecError(
+        "data.id",
+        "there is no data set of this id; GET /v1/datasets lists those that there are, and "
+        "POST /v1/datasets makes one",
+    )
