@@ -22,7 +22,9 @@ def test_the_core_loads_no_web_queue_or_database_library() -> None:
 
 
 def test_the_words_of_the_core_load_no_torch() -> None:
-    statement = "from admin_core import config_facts, errors, progress, report, size, spec"
+    statement = (
+        "from admin_core import comparison, config_facts, errors, progress, report, size, spec"
+    )
     assert loaded_by(statement, {"torch", "transformers"}) == set()
 
 

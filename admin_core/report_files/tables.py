@@ -264,7 +264,7 @@ def arms(report: RaceReport) -> Table:
         rows=[
             (
                 arm.name,
-                _outcomes(arm),
+                arm_outcomes(arm),
                 *((number(arm.predicted_failure_probability, 2),) if predicted else ()),
                 _with_error(arm.final_loss, arm.standard_error),
                 _digits(arm.validation_loss, 3),
@@ -277,7 +277,7 @@ def arms(report: RaceReport) -> Table:
     )
 
 
-def _outcomes(arm: ArmResult) -> str:
+def arm_outcomes(arm: ArmResult) -> str:
     """``converged``, or with how many seeds where they differ."""
     several = len(arm.outcomes) > 1
     return ", ".join(
