@@ -1,4 +1,5 @@
-"""The command line: `trimtab serve`, `diagnose`, `race`, `gate`, `verify`, `report` and `datasets`.
+"""The command line: `trimtab serve` and `api`, `migrate`, `health`, `diagnose`, `race`, `gate`,
+`verify`, `report` and `datasets`.
 
 Exit codes: 0 done or stable, 1 a failing verdict, 2 wrong use or bad input, 3 the service failed.
 Each command imports what it needs when it runs, so that `--help` is quick.
@@ -6,6 +7,8 @@ Each command imports what it needs when it runs, so that `--help` is quick.
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -99,6 +102,54 @@ def serve(
         serve_until_stopped(settings, host=host, port=port, announce=announce)
     except ServeError as error:
         _leave(Exit.SERVICE_FAILED, str(error))
+
+
+@app.command()
+def api(
+    host: Annotated[str, typer.Option(help="A loopback address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 for any free one.")] = 8000,
+) -> None:
+    """Run the HTTP API alone; `python -m worker` runs a worker beside it or elsewhere."""
+    settings = _settings()
+
+    from app.serve import ServeError, serve_api
+
+    def announce(url: str) -> None:
+        typer.echo(f"Trimtab's API listens on {url}; try {url}/docs.")
+        sys.stdout.flush()
+
+    with _database_errors():
+        try:
+            serve_api(settings, host=host, port=port, announce=announce)
+        except ServeError as error:
+            _leave(Exit.SERVICE_FAILED, str(error))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the tables of the database up to date, and end."""
+    settings = _settings()
+
+    from worker.store import Store
+
+    store = Store(settings.database_url)
+    with _database_errors():
+        store.migrate()
+    store.close()
+
+
+@app.command()
+def health(url: Url = LOCAL_SERVICE) -> None:
+    """Whether a service can work: exit code 0 if so, 3 if not, as a container's check wants it."""
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/readyz", timeout=5)
+    except httpx.HTTPError as error:
+        _leave(Exit.SERVICE_FAILED, f"{url} does not answer ({type(error).__name__}).")
+    if answer.status_code != 200:
+        _leave(Exit.SERVICE_FAILED, f"{url} is not ready: {answer.text}")
+    typer.echo(f"{url} is ready.")
 
 
 @app.command()
@@ -425,6 +476,19 @@ def delete_dataset(
         _leave(Exit.BAD_INPUT, str(answer.get("detail", status)))
     if status != 204:
         _refused(status, answer)
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """Leave the program with a word on the database if it cannot be used."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # Its first line; the others repeat the statement.
+        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        _leave(Exit.SERVICE_FAILED, f"The database of TRIMTAB_DATABASE_URL: {reason}")
 
 
 def _label(spec: "DiagnosisSpec") -> str:

@@ -1,6 +1,8 @@
 """`trimtab serve`: the whole service on one machine, started and ended in order.
 
 lock ▸ port ▸ database ▸ broker ▸ dispatcher ▸ worker ▸ HTTP     and back
+
+`trimtab api` is the part of it that answers, where workers and broker run elsewhere.
 """
 
 import fcntl
@@ -81,15 +83,50 @@ def serve(settings: Settings, *, host: str, port: int, announce: Callable[[str],
         # All are told before any is waited for.
         for supervisor in supervisors:
             running.callback(supervisor.tell_to_stop)
-        app = create_app(settings, store, queue)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            timeout_graceful_shutdown=int(settings.shutdown_seconds),
-            server_header=False,
-        )
         announce(_url(listener))
-        _Server(config, on_exit=app.state.waiting.close).run(sockets=[listener])
+        _answer(settings, store, queue, listener)
+
+
+def serve_api(settings: Settings, *, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Answer requests until SIGINT or SIGTERM, on the broker and the database of the settings; the
+    workers are others' to run. Several such processes may share the two.
+
+    Raises:
+        ServeError: as `serve`; also where no broker is named, or the database cannot be used.
+    """
+    _refuse_open_address(host)
+    if settings.broker_url is None:
+        raise ServeError(
+            "Set TRIMTAB_BROKER_URL, as in redis://localhost:6379/0, so that workers hear of jobs; "
+            "trimtab serve brings a broker and workers of its own."
+        )
+    settings.home.mkdir(parents=True, exist_ok=True)
+    logs.configure(settings, "api")
+    with ExitStack() as running:
+        running.enter_context(_interruptible())
+        listener = running.enter_context(_listening(host, port))
+        store = Store(settings.database_url)
+        running.callback(store.close)
+        store.migrate()
+        queue = Queue(settings)
+        running.callback(queue.close)
+        dispatcher = Dispatcher(store, queue, settings)
+        running.callback(dispatcher.stop)
+        dispatcher.start()
+        announce(_url(listener))
+        _answer(settings, store, queue, listener)
+
+
+def _answer(settings: Settings, store: Store, queue: Queue, listener: socket.socket) -> None:
+    """Answer requests until a signal says to stop."""
+    app = create_app(settings, store, queue)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        timeout_graceful_shutdown=int(settings.shutdown_seconds),
+        server_header=False,
+    )
+    _Server(config, on_exit=app.state.waiting.close).run(sockets=[listener])
 
 
 def _refuse_open_address(host: str) -> None:

@@ -1,4 +1,5 @@
-"""Makes good what the queue and the workers lose; runs in a thread of `trimtab serve`."""
+"""Makes good what the queue and the workers lose; runs in a thread of every API process, of which
+one at a time has it to do."""
 
 import threading
 
@@ -52,10 +53,15 @@ class Dispatcher(threading.Thread):
     def run(self) -> None:
         while not self._stopping.wait(PERIOD_SECONDS):
             try:
-                dispatch(self._store, self._queue, resend_after_seconds=RESEND_AFTER_SECONDS)
-                artifacts.remove_those_of_finished(self._store, self._settings)
+                with self._store.alone("dispatcher") as alone:
+                    if alone:
+                        self._round()
             except SQLAlchemyError:
                 log.exception("the database did not answer; trying again")
+
+    def _round(self) -> None:
+        dispatch(self._store, self._queue, resend_after_seconds=RESEND_AFTER_SECONDS)
+        artifacts.remove_those_of_finished(self._store, self._settings)
 
     def stop(self) -> None:
         self._stopping.set()

@@ -5,7 +5,9 @@ that readers and the writer do not block each other; a busy timeout; and BEGIN I
 a transaction that will write, as a lock that is upgraded later fails at once or loses updates.
 """
 
+import fcntl
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -171,6 +173,28 @@ class Store:
                 connection.execute(text("SELECT pg_advisory_xact_lock(7412066)"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[bool]:
+        """Whether nobody else does what `name` stands for, who then waits until the block ends."""
+        if self._url.get_backend_name() == "sqlite":
+            with Path(f"{self._url.database}.{name}.lock").open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield False
+                else:
+                    yield True
+            return
+        # Of the connection, so that it goes with it, and no transaction is open meanwhile.
+        key = {"key": zlib.crc32(name.encode())}
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            held = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one()
+            try:
+                yield held
+            finally:
+                if held:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
     def close(self) -> None:
         self._engine.dispose()
