@@ -1,5 +1,5 @@
 """The command line: `trimtab serve` and `api`, `migrate`, `health`, `diagnose`, `race`, `gate`,
-`verify`, `report` and `datasets`.
+`verify`, `report`, `datasets` and `keys`.
 
 Exit codes: 0 done or stable, 1 a failing verdict, 2 wrong use or bad input, 3 the service failed.
 Each command imports what it needs when it runs, so that `--help` is quick.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from admin_core.spec.parts import Part
     from admin_core.spec.pushed import PushedSpec
     from worker.settings import Settings
+    from worker.store import Store
 
 Spec = TypeVar("Spec", bound="Part")
 
@@ -42,6 +43,10 @@ app = typer.Typer(
 
 datasets = typer.Typer(help="Data sets of a running service.", no_args_is_help=True)
 app.add_typer(datasets, name="datasets")
+keys = typer.Typer(
+    help="Keys of the service whose database the settings name.", no_args_is_help=True
+)
+app.add_typer(keys, name="keys")
 
 
 class Exit(IntEnum):
@@ -69,6 +74,14 @@ Url = Annotated[str, typer.Option(help="Of the service.")]
 LOCAL_SERVICE = "http://127.0.0.1:8000"
 
 
+class ScopeOption(StrEnum):
+    """What a key allows."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    ADMIN = "admin"
+
+
 class ReportOption(StrEnum):
     """What a report can be written as."""
 
@@ -85,7 +98,9 @@ SpecFile = Annotated[
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="A loopback address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Beyond loopback, only where there is a key.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0 for any free one.")] = 8000,
 ) -> None:
     """Run the service, with its worker and broker, until Ctrl-C."""
@@ -106,7 +121,9 @@ def serve(
 
 @app.command()
 def api(
-    host: Annotated[str, typer.Option(help="A loopback address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Beyond loopback, only where there is a key.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0 for any free one.")] = 8000,
 ) -> None:
     """Run the HTTP API alone; `python -m worker` runs a worker beside it or elsewhere."""
@@ -128,14 +145,8 @@ def api(
 @app.command()
 def migrate() -> None:
     """Bring the tables of the database up to date, and end."""
-    settings = _settings()
-
-    from worker.store import Store
-
-    store = Store(settings.database_url)
-    with _database_errors():
-        store.migrate()
-    store.close()
+    with _database():
+        pass
 
 
 @app.command()
@@ -489,6 +500,84 @@ def _database_errors() -> Iterator[None]:
         # Its first line; the others repeat the statement.
         reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
         _leave(Exit.SERVICE_FAILED, f"The database of TRIMTAB_DATABASE_URL: {reason}")
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What it is for, for whom reads the list.")],
+    scope: Annotated[
+        list[ScopeOption] | None,
+        typer.Option(help="submit and read unless given; admin is both, and with every job."),
+    ] = None,
+    expires_in_days: Annotated[
+        float | None, typer.Option(help="After which it opens nothing; never unless given.")
+    ] = None,
+) -> None:
+    """Make a key and print it, this once: what is kept of it is a hash."""
+    from worker.keys import Scope, create
+
+    if not 0 < len(name) <= 100 or not name.isprintable():
+        _leave(Exit.BAD_INPUT, "The name should have 1 to 100 printable characters.")
+    if expires_in_days is not None and not 0 < expires_in_days <= 36_500:
+        _leave(Exit.BAD_INPUT, "--expires-in-days should be above 0 and at most 36,500.")
+    scopes = {Scope(each) for each in scope or (ScopeOption.SUBMIT, ScopeOption.READ)}
+    lifetime_seconds = None if expires_in_days is None else expires_in_days * 86_400
+    with _database() as store:
+        key_id, key = create(store, name, scopes, lifetime_seconds=lifetime_seconds)
+    # Alone on standard output, so that a script can take it from there.
+    typer.echo(key)
+    typer.echo(f"Key {key_id} allows {', '.join(sorted(scopes))}. Keep it now.", err=True)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Print all keys, oldest first, without their secrets."""
+    import time
+    from datetime import UTC, datetime
+
+    from worker.keys import every
+
+    def day(seconds: float) -> str:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "minutes")[:16]
+
+    with _database() as store:
+        for key in every(store):
+            state = "opens"
+            if key.revoked_at is not None:
+                state = f"revoked {day(key.revoked_at)}"
+            elif key.expires_at is not None:
+                past = key.expires_at <= time.time()
+                state = f"{'expired' if past else 'opens until'} {day(key.expires_at)}"
+            scopes = ",".join(sorted(key.scopes))
+            typer.echo("  ".join([key.id, day(key.created_at), scopes, state, key.name]))
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As trimtab keys list shows it.")],
+) -> None:
+    """Let a key open nothing any more, from now on. Its jobs stay, for keys of scope admin."""
+    from worker.keys import revoke
+
+    with _database() as store:
+        if not revoke(store, key_id):
+            _leave(Exit.BAD_INPUT, "There is no key of this id; trimtab keys list shows them all.")
+
+
+@contextmanager
+def _database() -> Iterator["Store"]:
+    """The store that the settings name, with its tables up to date."""
+    settings = _settings()
+
+    from worker.store import Store
+
+    store = Store(settings.database_url)
+    try:
+        with _database_errors():
+            store.migrate()
+            yield store
+    finally:
+        store.close()
 
 
 def _label(spec: "DiagnosisSpec") -> str:

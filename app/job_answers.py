@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from app.auth import Caller
 from app.job_view import job_path
 from app.problems import NO_REPORT, NO_VERDICT, NOT_FOUND, ProblemError, unfinished
 from app.waiting import Waiting
@@ -21,18 +22,20 @@ DIAGNOSES = (JobName.DIAGNOSIS, JobName.REPORT)
 """Kinds of a job whose report is a diagnosis's, made here or pushed."""
 
 
-def find_job(store: Store, job_id: str, kind: JobName, *other_kinds: JobName) -> Job:
-    """The job; raises a 404 problem if there is none of these kinds."""
-    job = _job(store, job_id, kind, *other_kinds)
+def find_job(
+    store: Store, caller: Caller, job_id: str, kind: JobName, *other_kinds: JobName
+) -> Job:
+    """The job; raises a 404 problem if there is none of these kinds that the caller may see."""
+    job = _job(store, caller, job_id, kind, *other_kinds)
     if job is None:
         raise ProblemError(NOT_FOUND.problem(_no_such(kind)))
     return job
 
 
-def named_diagnosis(store: Store, job_id: str, *, field: str) -> Job:
+def named_diagnosis(store: Store, caller: Caller, job_id: str, *, field: str) -> Job:
     """The diagnosis, made here or pushed, that a request names in `field`; raises a 404 problem
     that says so if there is none."""
-    job = _job(store, job_id, *DIAGNOSES)
+    job = _job(store, caller, job_id, *DIAGNOSES)
     if job is None:
         message = _no_such(JobName.DIAGNOSIS)
         raise ProblemError(
@@ -44,10 +47,10 @@ def named_diagnosis(store: Store, job_id: str, *, field: str) -> Job:
     return job
 
 
-def _job(store: Store, job_id: str, *kinds: JobName) -> Job | None:
+def _job(store: Store, caller: Caller, job_id: str, *kinds: JobName) -> Job | None:
     # PostgreSQL refuses text with a zero byte.
     job = None if "\0" in job_id else jobs.get(store, job_id)
-    return job if job is not None and job.kind in kinds else None
+    return job if job is not None and job.kind in kinds and caller.sees(job.key_id) else None
 
 
 def _no_such(kind: JobName) -> str:
@@ -55,13 +58,18 @@ def _no_such(kind: JobName) -> str:
 
 
 async def finished_job(
-    store: Store, waiting: Waiting, job_id: str, kinds: Sequence[JobName], wait: float
+    store: Store,
+    waiting: Waiting,
+    caller: Caller,
+    job_id: str,
+    kinds: Sequence[JobName],
+    wait: float,
 ) -> Job:
     """The job with its report; raises a problem if there is none of these kinds, or no report yet
     after `wait` seconds."""
-    await run_in_threadpool(find_job, store, job_id, *kinds)
+    await run_in_threadpool(find_job, store, caller, job_id, *kinds)
     await waiting.until_finished(job_id, seconds=wait)
-    job = await run_in_threadpool(find_job, store, job_id, *kinds)
+    job = await run_in_threadpool(find_job, store, caller, job_id, *kinds)
     if job.state not in FINISHED:
         raise unfinished(job)
     if job.report is None:

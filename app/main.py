@@ -2,10 +2,12 @@
 
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
+from app.auth import Doorkeeper, caller
 from app.drawing import Drawing
-from app.problems import add_problems
+from app.problems import add_problems, documented
+from app.request_log import RequestLog
 from app.routes import (
     datasets,
     diagnoses,
@@ -38,7 +40,9 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
     app.state.queue = queue
     app.state.waiting = Waiting(store)
     app.state.drawing = Drawing()
+    app.state.doorkeeper = Doorkeeper(store, settings)
     add_problems(app)
+    app.add_middleware(RequestLog)
     for part in (
         diagnoses,
         omega,
@@ -52,7 +56,9 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
         datasets,
         jobs,
         presets,
-        health,
     ):
-        app.include_router(part.router)
+        app.include_router(
+            part.router, dependencies=[Depends(caller)], responses=documented(401, 403, 429)
+        )
+    app.include_router(health.router)
     return app

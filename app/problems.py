@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from admin_core.errors import AdminCoreError
 from app.field_errors import field_errors, summary
 from app.job_view import job_path
-from worker.jobs import IdempotencyKeyReusedError, Job
+from worker.jobs import IdempotencyKeyReusedError, Job, QueueFullError, TooManyJobsError
 from worker.problem import INVALID_REQUEST, UNEXPECTED, FieldError, Kind, Problem, problem_of
 
 log = structlog.get_logger(__name__)
@@ -30,6 +30,16 @@ NO_VERDICT = Kind("no-verdict", HTTPStatus.FAILED_DEPENDENCY, "There is no verdi
 NOTHING_PRESCRIBED_YET = Kind(
     "nothing-prescribed-yet", HTTPStatus.CONFLICT, "The diagnosis is not finished"
 )
+KEY_NEEDED = Kind("key-needed", HTTPStatus.UNAUTHORIZED, "A key is needed")
+SCOPE_MISSING = Kind("scope-missing", HTTPStatus.FORBIDDEN, "The key does not allow this")
+RATE_LIMITED = Kind("rate-limited", HTTPStatus.TOO_MANY_REQUESTS, "Too many requests")
+TOO_MANY_JOBS = Kind(
+    "too-many-jobs", HTTPStatus.TOO_MANY_REQUESTS, "The key has all the jobs that it may have"
+)
+TOO_MANY_STREAMS = Kind(
+    "too-many-streams", HTTPStatus.TOO_MANY_REQUESTS, "Too many event streams are open"
+)
+QUEUE_FULL = Kind("queue-full", HTTPStatus.SERVICE_UNAVAILABLE, "The queue is full")
 RUN_OVER = Kind("run-over", HTTPStatus.CONFLICT, "The run has ended")
 RUN_FULL = Kind("run-full", HTTPStatus.CONFLICT, "The run has all the points that it may have")
 UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The job is not finished")
@@ -63,6 +73,8 @@ class ProblemError(HTTPException):
 
 
 RETRY_AFTER_SECONDS = 1
+FULL_RETRY_AFTER_SECONDS = 10
+"""Jobs take seconds to minutes, so that there is no room again at once."""
 
 
 def unfinished(job: Job) -> ProblemError:
@@ -95,6 +107,8 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(AdminCoreError, _core_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(IdempotencyKeyReusedError, _key_reused)
+    app.add_exception_handler(TooManyJobsError, _too_many_jobs)
+    app.add_exception_handler(QueueFullError, _queue_full)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -153,6 +167,26 @@ async def _key_reused(_: Request, __: Exception) -> ProblemResponse:
     )
 
 
+async def _too_many_jobs(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, TooManyJobsError)
+    problem = TOO_MANY_JOBS.problem(
+        f"A key may have {error.limit:,} jobs queued or running. Wait for one to end, cancel one, "
+        "or raise TRIMTAB_MAX_JOBS_PER_KEY.",
+        limit=error.limit,
+    )
+    return ProblemResponse(problem, {"Retry-After": str(FULL_RETRY_AFTER_SECONDS)})
+
+
+async def _queue_full(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, QueueFullError)
+    problem = QUEUE_FULL.problem(
+        f"There are {error.limit:,} jobs in the queue, and no room for another. Try again later, "
+        "or raise TRIMTAB_MAX_QUEUED_JOBS.",
+        limit=error.limit,
+    )
+    return ProblemResponse(problem, {"Retry-After": str(FULL_RETRY_AFTER_SECONDS)})
+
+
 async def _http_error(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
@@ -169,8 +203,11 @@ _DETAILS = {
 
 async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
     # The error's own words may hold what is nobody's business.
-    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
-    return ProblemResponse(UNEXPECTED.problem())
+    # This is called outside of the middleware that binds and sends the id.
+    request_id = request.scope.get("request_id")
+    log.error("request failed", method=request.method, request_id=request_id, exc_info=error)
+    headers = None if request_id is None else {"X-Request-ID": request_id}
+    return ProblemResponse(UNEXPECTED.problem(), headers)
 
 
 def _with_problems(document: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """`trimtab serve`: the whole service on one machine, started and ended in order.
 
-lock ▸ port ▸ database ▸ broker ▸ dispatcher ▸ worker ▸ HTTP     and back
+lock ▸ database ▸ port ▸ broker ▸ dispatcher ▸ worker ▸ HTTP     and back
 
 `trimtab api` is the part of it that answers, where workers and broker run elsewhere.
 """
 
 import fcntl
-import ipaddress
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from types import FrameType
 import structlog
 import uvicorn
 
+from app.auth import NoKeyError, guarded
 from app.embedded import BrokerError, EmbeddedBroker
 from app.main import create_app
 from app.supervisor import WorkerSupervisor
@@ -50,23 +50,23 @@ def serve(settings: Settings, *, host: str, port: int, announce: Callable[[str],
     """Run the service until SIGINT or SIGTERM; leaves no process behind.
 
     Args:
-        host: a loopback address; others are refused, as there are no keys yet.
+        host: the address to listen on; beyond loopback, only where there is a key.
         port: 0 for any free port.
         announce: told the URL once the service listens.
 
     Raises:
         ServeError: another service has the home folder or the port, or there is no broker.
     """
-    _refuse_open_address(host)
     settings.home.mkdir(parents=True, exist_ok=True)
     logs.configure(settings, "serve")
     with ExitStack() as running:
         running.enter_context(_interruptible())
         running.enter_context(_locked(settings.home))
-        listener = running.enter_context(_listening(host, port))
         store = Store(settings.database_url)
         running.callback(store.close)
         store.migrate()
+        settings = _guarded(settings, store, host)
+        listener = running.enter_context(_listening(host, port))
         datasets.remove_left_over(store, settings)
         if settings.broker_url is None:
             settings = settings.model_copy(update={"broker_url": _start_broker(settings, running)})
@@ -94,7 +94,6 @@ def serve_api(settings: Settings, *, host: str, port: int, announce: Callable[[s
     Raises:
         ServeError: as `serve`; also where no broker is named, or the database cannot be used.
     """
-    _refuse_open_address(host)
     if settings.broker_url is None:
         raise ServeError(
             "Set TRIMTAB_BROKER_URL, as in redis://localhost:6379/0, so that workers hear of jobs; "
@@ -104,10 +103,11 @@ def serve_api(settings: Settings, *, host: str, port: int, announce: Callable[[s
     logs.configure(settings, "api")
     with ExitStack() as running:
         running.enter_context(_interruptible())
-        listener = running.enter_context(_listening(host, port))
         store = Store(settings.database_url)
         running.callback(store.close)
         store.migrate()
+        settings = _guarded(settings, store, host)
+        listener = running.enter_context(_listening(host, port))
         queue = Queue(settings)
         running.callback(queue.close)
         dispatcher = Dispatcher(store, queue, settings)
@@ -123,22 +123,19 @@ def _answer(settings: Settings, store: Store, queue: Queue, listener: socket.soc
     config = uvicorn.Config(
         app,
         log_config=None,
+        # There is a line of our own for each request.
+        access_log=False,
         timeout_graceful_shutdown=int(settings.shutdown_seconds),
         server_header=False,
     )
     _Server(config, on_exit=app.state.waiting.close).run(sockets=[listener])
 
 
-def _refuse_open_address(host: str) -> None:
+def _guarded(settings: Settings, store: Store, host: str) -> Settings:
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ServeError(
-            f"{host} can be reached by others, and there are no keys yet to tell them apart. "
-            "Listen on 127.0.0.1, and let a proxy that checks its users stand before it."
-        )
+        return guarded(settings, store, host=host)
+    except NoKeyError as error:
+        raise ServeError(str(error)) from None
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import os
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -13,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from admin_core.data.records import RecordFormat
 from app.body import READ_ON
-from app.problems import CROSS_ORIGIN, TOO_LARGE, UNKNOWN_FORMAT, ProblemError
+from app.problems import TOO_LARGE, UNKNOWN_FORMAT, ProblemError
 from worker.problem import Kind
 
 BROKEN_OFF = Kind("broken-off", HTTPStatus.BAD_REQUEST, "The upload broke off")
@@ -42,18 +41,6 @@ def declared_format(request: Request) -> RecordFormat:
             )
         )
     return declared
-
-
-def refuse_other_origins(request: Request) -> None:
-    """Raise a 403 problem if a web page of another site sends the request in a visitor's name.
-
-    Browsers send plain text across sites without asking, and name the site in `Origin`.
-    """
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise ProblemError(
-            CROSS_ORIGIN.problem("Data sets cannot be uploaded by a page of another site.")
-        )
 
 
 async def save_body(request: Request, path: Path, *, limit: int) -> str:

@@ -1,5 +1,6 @@
 """From the data that a spec names to the data set that a job reads."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,18 @@ if TYPE_CHECKING:
     from admin_core.data.dataset import Dataset
 
 
-def check_data(spec: DiagnosisSpec | RaceSpec, store: Store, settings: Settings) -> None:
+def check_data(
+    spec: DiagnosisSpec | RaceSpec,
+    store: Store,
+    settings: Settings,
+    *,
+    sees: Callable[[str], bool] = lambda key_id: True,
+) -> None:
     """Return if every model of the spec can be trained on its data, as far as can be told before
     tokens are made.
+
+    Args:
+        sees: whether a data set of the key of this id is there for who sends the spec.
 
     Raises:
         InvalidSpecError: names the field to change.
@@ -29,7 +39,7 @@ def check_data(spec: DiagnosisSpec | RaceSpec, store: Store, settings: Settings)
     facts = None
     if isinstance(spec.data, UploadData):
         found = datasets.get(store, spec.data.id)
-        if found is None:
+        if found is None or not sees(found.key_id):
             raise no_such_dataset()
         facts = DatasetFacts.model_validate(found.facts)
     elif isinstance(spec.data, HubData):

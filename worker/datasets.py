@@ -1,9 +1,11 @@
 """Data sets that were uploaded: a row and a folder for each.
 
-The id follows from the content and from how it is read, so that the same upload twice is one data
-set. The row is the truth: a folder without one is left over, and removed when the service starts.
+The id follows from the content, from how it is read and from whose it is, so that the same upload
+twice is one data set, and nobody learns what others have. The row is the truth: a folder without
+one is left over, and removed when the service starts.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,6 +24,7 @@ from admin_core.data.dataset_facts import BEING_MADE, FACTS, DatasetFacts
 from admin_core.data.hub import FETCHING
 from worker import store as tables
 from worker.jobs import UNFINISHED, JobName, new_id
+from worker.keys import NOBODY
 from worker.settings import Settings
 from worker.store import Store, db_now
 
@@ -38,6 +41,9 @@ class StoredDataset:
 
     created_at: float
     """Seconds since 1970."""
+
+    key_id: str
+    """Whose it is."""
 
 
 class DatasetInUseError(Exception):
@@ -65,12 +71,12 @@ def incoming(settings: Settings) -> Iterator[Path]:
 
 
 def add(
-    store: Store, settings: Settings, folder: Path, facts: DatasetFacts
+    store: Store, settings: Settings, folder: Path, facts: DatasetFacts, *, key_id: str = NOBODY
 ) -> tuple[StoredDataset, bool]:
     """The data set of an incoming folder's content, and whether this call made it."""
     body = facts.model_dump(mode="json")
     (folder / FACTS).write_text(json.dumps(body))
-    dataset_id = facts.dataset_id
+    dataset_id = _owned_id(facts, key_id)
     known = get(store, dataset_id)
     if known is not None:
         place = folder_of(settings, dataset_id)
@@ -81,7 +87,9 @@ def add(
     try:
         with store.writing() as connection:
             connection.execute(
-                insert(tables.datasets).values(id=dataset_id, facts=body, created_at=db_now())
+                insert(tables.datasets).values(
+                    id=dataset_id, facts=body, created_at=db_now(), key_id=key_id
+                )
             )
             # Under this row's lock, so that only a crash can have left a folder there.
             place = folder_of(settings, dataset_id)
@@ -96,6 +104,15 @@ def add(
     return made, new
 
 
+def _owned_id(facts: DatasetFacts, key_id: str) -> str:
+    """One that others cannot tell from the content; nobody's is that of the content alone."""
+    content_id = facts.dataset_id
+    if key_id == NOBODY:
+        return content_id
+    digest = hashlib.sha256(f"{key_id}:{content_id}".encode()).hexdigest()
+    return f"ds-{digest}"[: len(content_id)]
+
+
 def get(store: Store, dataset_id: str) -> StoredDataset | None:
     with store.reading() as connection:
         row = connection.execute(
@@ -104,10 +121,14 @@ def get(store: Store, dataset_id: str) -> StoredDataset | None:
         return None if row is None else StoredDataset(**row._mapping)
 
 
-def newest(store: Store, *, limit: int, before: str | None = None) -> list[StoredDataset]:
-    """The newest first; `before` is the id of the last of the page before."""
+def newest(
+    store: Store, *, limit: int, before: str | None = None, key_id: str | None = None
+) -> list[StoredDataset]:
+    """The newest first, of one key or of all; `before` is the id of the last of the page before."""
     columns = tables.datasets.c
     query = select(tables.datasets).order_by(columns.created_at.desc(), columns.id.desc())
+    if key_id is not None:
+        query = query.where(columns.key_id == key_id)
     if before is not None:
         last = select(columns.created_at).where(columns.id == before).scalar_subquery()
         older = columns.created_at < last

@@ -12,12 +12,15 @@ from worker.jobs import (
     JobName,
     Reuse,
     State,
+    check_room,
     earlier_job,
     hold_dataset,
     hold_question,
+    made_by,
     new_id,
     spec_sha256,
 )
+from worker.requester import ANYBODY, Requester
 from worker.settings import DeviceKind
 from worker.store import Store, db_now
 
@@ -61,6 +64,7 @@ def submit(
     idempotency_key: str | None = None,
     reuse: Reuse = Reuse.NONE,
     device_kind: DeviceKind = "cpu",
+    requester: Requester = ANYBODY,
 ) -> Submitted:
     """Record a race and all its runs, or none of them.
 
@@ -69,9 +73,12 @@ def submit(
             race, and a new key a new one.
         reuse: which earlier race of the same spec, version and device will do, where no key is
             given.
+        requester: whose the race will be; only their own earlier races will do.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another spec.
+        TooManyJobsError: the requester has as many jobs as they may have.
+        QueueFullError: no more jobs may be queued.
     """
     body = spec.model_dump(mode="json")
     digest = spec_sha256(JobName.RACE, body, device_kind)
@@ -79,9 +86,12 @@ def submit(
     race_id = new_id()
     with store.writing() as connection:
         hold_question(connection, digest)
-        known = earlier_job(connection, idempotency_key, JobName.RACE, body, digest, reuse)
+        known = earlier_job(
+            connection, requester, idempotency_key, JobName.RACE, body, digest, reuse
+        )
         if known is not None:
             return Submitted(known, [])
+        check_room(connection, requester)
         hold_dataset(connection, spec.data)
         connection.execute(
             insert(tables.jobs).values(
@@ -91,7 +101,7 @@ def submit(
                 spec=body,
                 spec_sha256=digest,
                 created_at=db_now(),
-                idempotency_key=idempotency_key,
+                **made_by(requester, idempotency_key),
             )
         )
         # Seed by seed, so that a race that is cut short has compared all arms on some seeds.
@@ -110,6 +120,7 @@ def submit(
                     "spec": run,
                     "spec_sha256": spec_sha256(JobName.RACE_RUN, run, device_kind),
                     "created_at": now,
+                    **made_by(requester),
                 }
                 for run_id, run in zip(run_ids, asked, strict=True)
             ],

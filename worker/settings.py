@@ -33,6 +33,20 @@ class Queues(StrEnum):
     """Runs of races."""
 
 
+class RequireKey(StrEnum):
+    """When a request on a loopback address needs a key."""
+
+    AUTO = "auto"
+    """Once there is one."""
+    ALWAYS = "always"
+    NEVER = "never"
+    """Somebody else checks who asks."""
+
+
+RateLimit = Annotated[str, StringConstraints(pattern=r"^(none|[1-9]\d{0,8}/(second|minute|hour))$")]
+"""Such as ``100/minute``, over a window that slides; ``none`` for no limit."""
+
+
 class Settings(BaseSettings):
     """One object per process; every field is an environment variable with the prefix."""
 
@@ -69,6 +83,18 @@ class Settings(BaseSettings):
     flops_per_second: Annotated[float, Field(gt=0)] | None = None
     """What the machine does at its very best; a race whose budget cannot suffice even so is
     refused. By the device unless given."""
+    require_key: RequireKey = RequireKey.AUTO
+    """Whether a request on a loopback address needs a key; others always do."""
+    rate_limit: RateLimit = "6000/minute"
+    """Requests of one key, or of one address where no key is needed, to one process."""
+    submit_rate_limit: RateLimit = "1200/minute"
+    """Of these, the ones that ask for work, upload, cancel or delete."""
+    max_jobs_per_key: Annotated[int, Field(gt=0)] = 1_000
+    """Jobs of one key that are queued or running; a race counts as one."""
+    max_queued_jobs: Annotated[int, Field(gt=0)] = 10_000
+    """Jobs that are queued, whosever they are."""
+    max_streams_per_key: Annotated[int, Field(gt=0)] = 50
+    """Event streams that one key has open at a time, at one process."""
     queues: Queues = Queues.ALL
     """Which jobs a worker takes."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0

@@ -64,13 +64,20 @@ jobs = Table(
     Column("finished_at", Float),
     Column("published_at", Float),
     Column("idempotency_key", String(255), unique=True),
+    Column("key_id", String(16), nullable=False, default="", server_default=""),
+    Column("request_id", String(64)),
+    Column("traceparent", String(64)),
     Index("jobs_by_state", "state", "id"),
     Index("jobs_by_spec", "spec_sha256", "id"),
     Index("jobs_by_parent", "parent_id", "id"),
+    Index("jobs_by_key", "key_id", "id"),
+    # Metrics are read from this alone: the rows themselves are long.
+    Index("jobs_by_times", "kind", "state", "outcome", "created_at", "started_at", "finished_at"),
 )
 """One row a job. Times are seconds since 1970, by the database's clock. `attempt` is the fencing
 number: whoever writes for an attempt must still hold the current one. The runs of a race are jobs
-whose parent is the race."""
+whose parent is the race. `key_id` says whose the job is, and `idempotency_key` is a hash that holds
+for this key alone; `request_id` and `traceparent` lead from the job back to the request for it."""
 
 attempts = Table(
     "attempts",
@@ -106,9 +113,32 @@ datasets = Table(
     Column("id", String(36), primary_key=True),
     Column("facts", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("key_id", String(16), nullable=False, default="", server_default=""),
     Index("datasets_by_age", "created_at", "id"),
 )
-"""Data sets that were uploaded; their content is in files."""
+"""Data sets that were uploaded, and with which key; their content is in files."""
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+)
+"""Keys, as their hashes. None is ever deleted, as jobs are marked with their ids."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("key_id", String(16), ForeignKey("keys.id", ondelete="CASCADE"), nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+"""What a browser has in place of a key, as its hash."""
 
 workers = Table(
     "workers",
@@ -116,6 +146,7 @@ workers = Table(
     Column("name", String(255), primary_key=True),
     Column("started_at", Float, nullable=False),
     Column("heartbeat_at", Float, nullable=False),
+    Column("memory_bytes", BigInteger),
 )
 """Workers that take jobs, and when each was last alive."""
 

@@ -13,8 +13,19 @@ from sqlalchemy import Connection, insert, null, select, update
 
 from admin_core.watched_run import RunEnd, StepPoint, WatchedRunReport, WatchedRunSpec
 from worker import store as tables
-from worker.jobs import JobName, Reuse, State, earlier_job, hold_question, new_id, spec_sha256
+from worker.jobs import (
+    JobName,
+    Reuse,
+    State,
+    check_share,
+    earlier_job,
+    hold_question,
+    made_by,
+    new_id,
+    spec_sha256,
+)
 from worker.problem import RUN_ABANDONED, RUN_FAILED, Problem
+from worker.requester import ANYBODY, Requester
 from worker.store import Store, db_now
 
 
@@ -44,20 +55,25 @@ def begin(
     *,
     silence_seconds: float,
     idempotency_key: str | None = None,
+    requester: Requester = ANYBODY,
 ) -> tuple[str, bool]:
     """The id of the run, and whether this call began it.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another spec.
+        TooManyJobsError: the requester has as many jobs as they may have.
     """
     body = spec.model_dump(mode="json")
     digest = spec_sha256(JobName.RUN, body, None)
     with store.writing() as connection:
         hold_question(connection, digest)
         # Two loops that say the same of themselves are two all the same.
-        known = earlier_job(connection, idempotency_key, JobName.RUN, body, digest, Reuse.NONE)
+        known = earlier_job(
+            connection, requester, idempotency_key, JobName.RUN, body, digest, Reuse.NONE
+        )
         if known is not None:
             return known, False
+        check_share(connection, requester)
         run_id = new_id()
         connection.execute(
             insert(tables.jobs).values(
@@ -71,7 +87,7 @@ def begin(
                 created_at=db_now(),
                 started_at=db_now(),
                 lease_until=db_now() + silence_seconds,
-                idempotency_key=idempotency_key,
+                **made_by(requester, idempotency_key),
             )
         )
     return run_id, True

@@ -12,10 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from admin_core.data.dataset_facts import CONTENT, DatasetFacts, measure
 from admin_core.data.records import RecordFormat, columns_of
 from admin_core.spec import ColumnName, Tokenizer, TokenizerName
+from app.auth import Caller, CallerDep
 from app.deps import SettingsDep, StoreDep
 from app.job_view import View, job_path
 from app.problems import DATASET_IN_USE, NOT_FOUND, ProblemError, documented
-from app.upload import FORMATS, declared_format, refuse_other_origins, save_body
+from app.upload import FORMATS, declared_format, save_body
 from worker import datasets
 from worker.datasets import DatasetInUseError, StoredDataset
 from worker.problem import INVALID_REQUEST, FieldError
@@ -65,6 +66,7 @@ async def upload(
     request: Request,
     settings: SettingsDep,
     store: StoreDep,
+    caller: CallerDep,
     tokenizer: Annotated[
         TokenizerName, Query(description="`bpe` is trained on the data set by the first job.")
     ] = TokenizerName.BYTES,
@@ -82,14 +84,13 @@ async def upload(
 ) -> Response:
     """Keep lines of text, two columns of parallel text, or JSON lines, to train on. The same file
     read in the same way is the same data set."""
-    refuse_other_origins(request)
     record_format = declared_format(request)
     read_as = _tokenizer(tokenizer, vocab_size)
     columns = _columns(record_format, column)
     with datasets.incoming(settings) as folder:
         sha256 = await save_body(request, folder / CONTENT, limit=settings.max_dataset_bytes)
         stored, new = await run_in_threadpool(
-            _take, store, settings, folder, record_format, columns, read_as, sha256
+            _take, store, settings, caller, folder, record_format, columns, read_as, sha256
         )
     view = _view(stored)
     return JSONResponse(
@@ -102,15 +103,21 @@ async def upload(
 @router.get("", responses=documented(422, 500))
 def list_datasets(
     store: StoreDep,
+    caller: CallerDep,
     limit: Annotated[int, Query(ge=1, le=200, description="Data sets on a page.")] = 50,
     cursor: Annotated[
         str | None,
         Query(max_length=36, pattern="^[!-~]*$", description="The `next_cursor` before."),
     ] = None,
 ) -> DatasetPage:
-    """All that were uploaded, newest first."""
+    """All that were uploaded with the key, newest first."""
     # One more than asked for shows whether there is another page.
-    found = datasets.newest(store, limit=limit + 1, before=cursor)
+    found = datasets.newest(
+        store,
+        limit=limit + 1,
+        before=cursor,
+        key_id=None if caller.sees_all else caller.key_id,
+    )
     return DatasetPage(
         datasets=[_view(stored) for stored in found[:limit]],
         next_cursor=found[limit - 1].id if len(found) > limit else None,
@@ -118,22 +125,21 @@ def list_datasets(
 
 
 @router.get("/{dataset_id}", responses=documented(404, 500))
-def get_dataset(dataset_id: str, store: StoreDep) -> DatasetView:
+def get_dataset(dataset_id: str, store: StoreDep, caller: CallerDep) -> DatasetView:
     """What a data set is, and how much it holds."""
-    # PostgreSQL refuses text with a zero byte.
-    found = None if "\0" in dataset_id else datasets.get(store, dataset_id)
-    if found is None:
-        raise _not_found()
-    return _view(found)
+    return _view(_find(store, caller, dataset_id))
 
 
 @router.delete(
     "/{dataset_id}", status_code=status.HTTP_204_NO_CONTENT, responses=documented(404, 409, 500)
 )
-def delete_dataset(dataset_id: str, settings: SettingsDep, store: StoreDep) -> None:
+def delete_dataset(
+    dataset_id: str, settings: SettingsDep, store: StoreDep, caller: CallerDep
+) -> None:
     """Delete, unless a job that is not finished reads it."""
+    _find(store, caller, dataset_id)
     try:
-        removed = "\0" not in dataset_id and datasets.remove(store, settings, dataset_id)
+        removed = datasets.remove(store, settings, dataset_id)
     except DatasetInUseError as error:
         raise ProblemError(
             DATASET_IN_USE.problem(
@@ -148,6 +154,7 @@ def delete_dataset(dataset_id: str, settings: SettingsDep, store: StoreDep) -> N
 def _take(
     store: Store,
     settings: Settings,
+    caller: Caller,
     folder: Path,
     record_format: RecordFormat,
     columns: tuple[str, ...],
@@ -157,7 +164,7 @@ def _take(
     with (folder / CONTENT).open("rb") as file:
         columns = columns_of(file, record_format, columns)
         facts = measure(file, record_format, columns, tokenizer, sha256=sha256)
-    return datasets.add(store, settings, folder, facts)
+    return datasets.add(store, settings, folder, facts, key_id=caller.key_id)
 
 
 def _tokenizer(name: TokenizerName, vocab_size: int | None) -> Tokenizer:
@@ -178,6 +185,15 @@ def _columns(record_format: RecordFormat, asked: list[str] | None) -> tuple[str,
 def _refused(field: str, message: str) -> ProblemError:
     error = FieldError(field=field, message=message, type="dataset_parameter")
     return ProblemError(INVALID_REQUEST.problem(f"{field}: {message}", errors=[error]))
+
+
+def _find(store: Store, caller: Caller, dataset_id: str) -> StoredDataset:
+    """The data set; raises a 404 problem if the caller has none of this id."""
+    # PostgreSQL refuses text with a zero byte.
+    found = None if "\0" in dataset_id else datasets.get(store, dataset_id)
+    if found is None or not caller.sees(found.key_id):
+        raise _not_found()
+    return found
 
 
 def _not_found() -> ProblemError:

@@ -5,6 +5,7 @@ from starlette.concurrency import run_in_threadpool
 
 from admin_core.size import check_limits
 from admin_core.spec import DiagnosisSpec
+from app.auth import Caller, CallerDep
 from app.body import JsonRoute
 from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
 from app.job_answers import DIAGNOSES, cancelled, find_job, shown, submitted
@@ -31,7 +32,7 @@ router = APIRouter(prefix="/v1", tags=["diagnoses"], route_class=JsonRoute)
             "job was.",
         },
         202: {"description": "Accepted; `Location` says where to look."},
-        **documented(400, 413, 415, 422, 500),
+        **documented(400, 413, 415, 422, 500, 503),
     },
 )
 async def submit_diagnosis(
@@ -40,6 +41,7 @@ async def submit_diagnosis(
     store: StoreDep,
     queue: QueueDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     fresh: Fresh = False,
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
@@ -52,11 +54,12 @@ async def submit_diagnosis(
         settings,
         store,
         queue,
+        caller,
         idempotency_key=idempotency_key,
         reuse=Reuse.NONE if fresh else Reuse.ANY,
     )
     await waiting.until_finished(job_id, seconds=wait)
-    job = await run_in_threadpool(find, store, job_id)
+    job = await run_in_threadpool(find, store, caller, job_id)
     return submitted(job_json(job), reused=not new)
 
 
@@ -69,12 +72,17 @@ async def submit_diagnosis(
     },
 )
 async def get_diagnosis(
-    job_id: str, request: Request, store: StoreDep, waiting: WaitingDep, wait: Wait = 0
+    job_id: str,
+    request: Request,
+    store: StoreDep,
+    waiting: WaitingDep,
+    caller: CallerDep,
+    wait: Wait = 0,
 ) -> Response:
     """The job as it is now, or once it is finished, if that is within `wait`."""
-    await run_in_threadpool(find, store, job_id)
+    await run_in_threadpool(find, store, caller, job_id)
     await waiting.until_finished(job_id, seconds=wait)
-    job = await run_in_threadpool(find, store, job_id)
+    job = await run_in_threadpool(find, store, caller, job_id)
     return shown(job_json(job), request)
 
 
@@ -86,11 +94,11 @@ async def get_diagnosis(
         **documented(404, 500),
     },
 )
-def cancel_diagnosis(job_id: str, store: StoreDep) -> Response:
+def cancel_diagnosis(job_id: str, store: StoreDep, caller: CallerDep) -> Response:
     """Cancel. A finished job stays as it is, but answers no other request any more."""
-    find(store, job_id)
+    find(store, caller, job_id)
     jobs.cancel(store, job_id)
-    return cancelled(job_json(find(store, job_id)))
+    return cancelled(job_json(find(store, caller, job_id)))
 
 
 def submit(
@@ -98,6 +106,7 @@ def submit(
     settings: Settings,
     store: Store,
     queue: Queue,
+    caller: Caller,
     *,
     idempotency_key: str | None = None,
     reuse: Reuse,
@@ -105,13 +114,14 @@ def submit(
     """The id of the job for a spec within the limits, and whether it is a new one; a message for it
     is on its way."""
     check_limits(spec, settings.limits)
-    check_data(spec, store, settings)
+    check_data(spec, store, settings, sees=caller.sees)
     job_id, new = jobs.submit(
         store,
         spec,
         idempotency_key=idempotency_key,
         reuse=reuse,
         device_kind=settings.device_kind,
+        requester=caller.requester,
     )
     # A message that cannot be sent now is sent by the dispatcher.
     if new and queue.enqueue(JobName.DIAGNOSIS, job_id):
@@ -119,6 +129,7 @@ def submit(
     return job_id, new
 
 
-def find(store: Store, job_id: str) -> Job:
-    """The diagnosis, made here or pushed; raises a 404 problem if there is none."""
-    return find_job(store, job_id, *DIAGNOSES)
+def find(store: Store, caller: Caller, job_id: str) -> Job:
+    """The diagnosis, made here or pushed; raises a 404 problem if the caller has none of this
+    id."""
+    return find_job(store, caller, job_id, *DIAGNOSES)

@@ -14,6 +14,7 @@ from admin_core.report import Outcome, Reason
 from admin_core.spec import Analysis, DiagnosisSpec
 from admin_core.verdict.gate import Criterion, Judgement, Standing
 from admin_core.verdict.gate import judge as judge_by
+from app.auth import Caller, CallerDep
 from app.body import JsonRoute
 from app.deps import Fresh, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
 from app.job_answers import named_diagnosis, no_verdict, why_no_verdict
@@ -43,6 +44,7 @@ class Criteria:
     def __init__(
         self,
         store: StoreDep,
+        caller: CallerDep,
         fail_on: Annotated[
             FailOn | None,
             Query(
@@ -72,7 +74,7 @@ class Criteria:
         self.max_failure_probability = max_failure_probability
         self.baseline_id = baseline
         # Before any work begins.
-        self.baseline = None if baseline is None else _baseline(store, baseline)
+        self.baseline = None if baseline is None else _baseline(store, caller, baseline)
 
     def judge(self, verdict: dict[str, Any]) -> Judgement:
         return judge_by(
@@ -118,6 +120,7 @@ async def gate(
     store: StoreDep,
     queue: QueueDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     fresh: Fresh = False,
     wait: Wait = PATIENCE_SECONDS,
 ) -> GateResult:
@@ -132,9 +135,9 @@ async def gate(
         )
     # A retry of a fresh request must find what the first one began.
     reuse = Reuse.UNFINISHED if fresh else Reuse.ANY
-    job_id, _ = await run_in_threadpool(submit, spec, settings, store, queue, reuse=reuse)
+    job_id, _ = await run_in_threadpool(submit, spec, settings, store, queue, caller, reuse=reuse)
     await waiting.until_finished(job_id, seconds=wait)
-    return judge(await run_in_threadpool(find, store, job_id), criteria)
+    return judge(await run_in_threadpool(find, store, caller, job_id), criteria)
 
 
 @router.get("/diagnoses/{job_id}/gate", responses=_RESPONSES)
@@ -143,12 +146,13 @@ async def gate_of_diagnosis(
     criteria: CriteriaDep,
     store: StoreDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     wait: Wait = PATIENCE_SECONDS,
 ) -> GateResult:
     """Wait for a diagnosis, and judge."""
-    await run_in_threadpool(find, store, job_id)
+    await run_in_threadpool(find, store, caller, job_id)
     await waiting.until_finished(job_id, seconds=wait)
-    return judge(await run_in_threadpool(find, store, job_id), criteria)
+    return judge(await run_in_threadpool(find, store, caller, job_id), criteria)
 
 
 def judge(job: Job, criteria: Criteria) -> GateResult:
@@ -186,9 +190,9 @@ def _standing(verdict: dict[str, Any]) -> Standing:
     )
 
 
-def _baseline(store: Store, job_id: str) -> Standing:
+def _baseline(store: Store, caller: Caller, job_id: str) -> Standing:
     """Of the verdict of the diagnosis that `baseline` names; a problem if it has none."""
-    job = named_diagnosis(store, job_id, field="baseline")
+    job = named_diagnosis(store, caller, job_id, field="baseline")
     verdict = job.report and job.report.get("verdict")
     if not verdict:
         why = why_no_verdict(job) if job.state in FINISHED else f"The diagnosis is {job.state}."

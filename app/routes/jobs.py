@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from admin_core.report import Outcome
+from app.auth import CallerDep
 from app.deps import StoreDep
 from app.job_view import JobKind, JobPage, summary_view
 from app.problems import documented
@@ -17,6 +18,7 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 @router.get("/jobs", responses=documented(422, 500))
 def list_jobs(
     store: StoreDep,
+    caller: CallerDep,
     kind: JobKind | None = None,
     state: State | None = None,
     outcome: Outcome | None = None,
@@ -25,10 +27,16 @@ def list_jobs(
         str | None, Query(max_length=36, description="The `next_cursor` of the page before.")
     ] = None,
 ) -> JobPage:
-    """All jobs, newest first."""
+    """All jobs of the key, newest first; of every key for one of scope `admin`."""
     # One more than asked for shows whether there is another page.
     found = jobs.newest(
-        store, limit=limit + 1, before=cursor, kind=kind, state=state, outcome=outcome
+        store,
+        limit=limit + 1,
+        before=cursor,
+        kind=kind,
+        state=state,
+        outcome=outcome,
+        key_id=None if caller.sees_all else caller.key_id,
     )
     return JobPage(
         jobs=[summary_view(job) for job in found[:limit]],

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from admin_core.omega_files import OmegaFormat, omega_file
 from admin_core.report import Report
+from app.auth import CallerDep
 from app.deps import StoreDep, Wait, WaitingDep
 from app.job_answers import DIAGNOSES, finished_job
 from app.problems import documented
@@ -41,6 +42,7 @@ async def get_omega(
     job_id: str,
     store: StoreDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     file_format: Annotated[
         OmegaFormat,
         Query(
@@ -52,7 +54,7 @@ async def get_omega(
     wait: Wait = 0,
 ) -> Response:
     """Every omega in forward order, the encoder first; 409 where there are none."""
-    job = await finished_job(store, waiting, job_id, DIAGNOSES, wait)
+    job = await finished_job(store, waiting, caller, job_id, DIAGNOSES, wait)
     content = omega_file(Report.model_validate(job.report), file_format)
     media_type, name = FILES[file_format]
     return Response(

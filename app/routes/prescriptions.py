@@ -12,6 +12,7 @@ from admin_core.race_spec import RaceSpec
 from admin_core.report import Verdict
 from admin_core.spec import DiagnosisSpec
 from admin_core.verification import verification_race
+from app.auth import Caller, CallerDep
 from app.body import JsonRoute
 from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
 from app.job_answers import named_diagnosis, no_verdict, submitted
@@ -35,7 +36,7 @@ router = APIRouter(prefix="/v1/prescriptions", tags=["races"], route_class=JsonR
     responses={
         200: {"model": RaceView, "description": "The race was finished within `wait`."},
         202: {"description": "Accepted; `Location` is the race's."},
-        **documented(400, 404, 409, 413, 415, 422, 424, 500),
+        **documented(400, 404, 409, 413, 415, 422, 424, 500, 503),
     },
 )
 async def verify_prescription(
@@ -44,29 +45,33 @@ async def verify_prescription(
     store: StoreDep,
     queue: QueueDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     fresh: Fresh = False,
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Race the model as it was diagnosed, `patient`, and as it was prescribed, `prescription`. The
     race's conclusion says whether what was predicted of each came true."""
-    race = await run_in_threadpool(race_asked_for, request, settings, store)
+    race = await run_in_threadpool(race_asked_for, request, settings, store, caller)
     race_id, new = await run_in_threadpool(
         submit,
         race,
         settings,
         store,
         queue,
+        caller,
         idempotency_key=idempotency_key,
         reuse=Reuse.NONE if fresh else Reuse.ANY,
     )
     await waiting.until_finished(race_id, seconds=wait)
-    return submitted(await run_in_threadpool(find_json, store, race_id), reused=not new)
+    return submitted(await run_in_threadpool(find_json, store, caller, race_id), reused=not new)
 
 
-def race_asked_for(request: Verification, settings: Settings, store: Store) -> RaceSpec:
+def race_asked_for(
+    request: Verification, settings: Settings, store: Store, caller: Caller
+) -> RaceSpec:
     """The race, within the limits; a problem if there is no such prescription to be raced."""
-    job = named_diagnosis(store, request.diagnosis, field="diagnosis")
+    job = named_diagnosis(store, caller, request.diagnosis, field="diagnosis")
     if job.kind == JobName.REPORT:
         raise InvalidSpecError(
             "diagnosis",
@@ -97,7 +102,7 @@ def race_asked_for(request: Verification, settings: Settings, store: Store) -> R
     except LimitExceededError as error:
         raise _in_the_requests_words(error, race) from None
     try:
-        check_data(race, store, settings)
+        check_data(race, store, settings, sees=caller.sees)
     except InvalidSpecError as error:
         raise InvalidSpecError("diagnosis", f"its spec cannot be raced. {error}") from None
     return race

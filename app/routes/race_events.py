@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from app.auth import CallerDep
 from app.deps import StoreDep, WaitingDep
 from app.job_answers import find_job
 from app.job_view import race_json, run_json
@@ -28,9 +29,9 @@ ROWS = 200
 """Of points read at a time; a row holds what a run did in half a second."""
 
 
-def _race_id(race_id: str, store: StoreDep) -> str:
+def _race_id(race_id: str, store: StoreDep, caller: CallerDep) -> str:
     # Before the stream begins, after which there can be no other status.
-    return find_job(store, race_id, JobName.RACE).id
+    return find_job(store, caller, race_id, JobName.RACE).id
 
 
 @router.get(

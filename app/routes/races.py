@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from admin_core.race_size import check_race_limits
 from admin_core.race_spec import RaceSpec
+from app.auth import Caller, CallerDep
 from app.body import JsonRoute
 from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
 from app.job_answers import cancelled, find_job, shown, submitted
@@ -63,7 +64,7 @@ class Curves(View):
             "race was.",
         },
         202: {"description": "Accepted; `Location` says where to look."},
-        **documented(400, 413, 415, 422, 500),
+        **documented(400, 413, 415, 422, 500, 503),
     },
 )
 async def submit_race(
@@ -72,6 +73,7 @@ async def submit_race(
     store: StoreDep,
     queue: QueueDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     fresh: Fresh = False,
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
@@ -83,11 +85,12 @@ async def submit_race(
         settings,
         store,
         queue,
+        caller,
         idempotency_key=idempotency_key,
         reuse=Reuse.NONE if fresh else Reuse.ANY,
     )
     await waiting.until_finished(race_id, seconds=wait)
-    return submitted(await run_in_threadpool(find_json, store, race_id), reused=not new)
+    return submitted(await run_in_threadpool(find_json, store, caller, race_id), reused=not new)
 
 
 @router.get(
@@ -99,12 +102,17 @@ async def submit_race(
     },
 )
 async def get_race(
-    race_id: str, request: Request, store: StoreDep, waiting: WaitingDep, wait: Wait = 0
+    race_id: str,
+    request: Request,
+    store: StoreDep,
+    waiting: WaitingDep,
+    caller: CallerDep,
+    wait: Wait = 0,
 ) -> Response:
     """The race as it is now, or once it is finished, if that is within `wait`."""
-    await run_in_threadpool(find_job, store, race_id, JobName.RACE)
+    await run_in_threadpool(find_job, store, caller, race_id, JobName.RACE)
     await waiting.until_finished(race_id, seconds=wait)
-    return shown(await run_in_threadpool(find_json, store, race_id), request)
+    return shown(await run_in_threadpool(find_json, store, caller, race_id), request)
 
 
 @router.delete(
@@ -115,17 +123,17 @@ async def get_race(
         **documented(404, 500),
     },
 )
-def cancel_race(race_id: str, store: StoreDep) -> Response:
+def cancel_race(race_id: str, store: StoreDep, caller: CallerDep) -> Response:
     """Cancel with all runs. A finished race stays as it is, but answers no other request."""
-    find_job(store, race_id, JobName.RACE)
+    find_job(store, caller, race_id, JobName.RACE)
     jobs.cancel(store, race_id)
-    return cancelled(find_json(store, race_id))
+    return cancelled(find_json(store, caller, race_id))
 
 
 @router.get("/{race_id}/curves.json", responses=documented(404, 500))
-def get_curves(race_id: str, store: StoreDep) -> Curves:
+def get_curves(race_id: str, store: StoreDep, caller: CallerDep) -> Curves:
     """The loss of every run step by step, as far as the runs are."""
-    find_job(store, race_id, JobName.RACE)
+    find_job(store, caller, race_id, JobName.RACE)
     return Curves(
         curves=[
             Curve(arm=run.arm, seed=run.seed, points=list(_points(store, run.id)))
@@ -145,9 +153,9 @@ def get_curves(race_id: str, store: StoreDep) -> Curves:
         **documented(404, 500),
     },
 )
-def get_curves_as_csv(race_id: str, store: StoreDep) -> StreamingResponse:
+def get_curves_as_csv(race_id: str, store: StoreDep, caller: CallerDep) -> StreamingResponse:
     """The same as a table."""
-    find_job(store, race_id, JobName.RACE)
+    find_job(store, caller, race_id, JobName.RACE)
     return StreamingResponse(
         _csv(store, race_id),
         media_type="text/csv; charset=utf-8",
@@ -160,6 +168,7 @@ def submit(
     settings: Settings,
     store: Store,
     queue: Queue,
+    caller: Caller,
     *,
     idempotency_key: str | None = None,
     reuse: Reuse,
@@ -167,13 +176,14 @@ def submit(
     """The id of the race for a spec within the limits, and whether it is a new one; messages for
     its runs are on their way."""
     check_race_limits(spec, settings.race_limits)
-    check_data(spec, store, settings)
+    check_data(spec, store, settings, sees=caller.sees)
     race_id, run_ids = races.submit(
         store,
         spec,
         idempotency_key=idempotency_key,
         reuse=reuse,
         device_kind=settings.device_kind,
+        requester=caller.requester,
     )
     sent = []
     for run_id in run_ids:
@@ -186,9 +196,9 @@ def submit(
     return race_id, bool(run_ids)
 
 
-def find_json(store: Store, race_id: str) -> dict[str, Any]:
+def find_json(store: Store, caller: Caller, race_id: str) -> dict[str, Any]:
     """What `RaceView` describes; raises a 404 problem if there is no such race."""
-    job = find_job(store, race_id, JobName.RACE)
+    job = find_job(store, caller, race_id, JobName.RACE)
     return race_json(job, races.runs_of(store, race_id))
 
 

@@ -18,6 +18,7 @@ from admin_core.report import Outcome, Report
 from admin_core.report_files.about import About
 from admin_core.report_files.of_report import ReportFormat, report_file
 from admin_core.report_files.security import content_security_policy
+from app.auth import CallerDep
 from app.deps import DrawingDep, StoreDep, Wait, WaitingDep
 from app.drawing import DrawingError
 from app.job_answers import DIAGNOSES, finished_job, is_known
@@ -86,11 +87,12 @@ async def get_diagnosis_report(
     request: Request,
     store: StoreDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     drawing: DrawingDep,
     wait: Wait = 0,
 ) -> Response:
     """The report: a page that opens without a network, Markdown for a pull request, or JSON."""
-    job = await finished_job(store, waiting, job_id, DIAGNOSES, wait)
+    job = await finished_job(store, waiting, caller, job_id, DIAGNOSES, wait)
     return await _report(job, suffix, request, drawing)
 
 
@@ -106,11 +108,12 @@ async def get_race_report(
     request: Request,
     store: StoreDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     drawing: DrawingDep,
     wait: Wait = 0,
 ) -> Response:
     """The report: a page that opens without a network, Markdown for a pull request, or JSON."""
-    job = await finished_job(store, waiting, race_id, (JobName.RACE,), wait)
+    job = await finished_job(store, waiting, caller, race_id, (JobName.RACE,), wait)
     return await _report(job, suffix, request, drawing)
 
 
@@ -125,11 +128,12 @@ async def get_junit(
     request: Request,
     store: StoreDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     fail_on: FailOn = FailOn.UNSTABLE,
     wait: Wait = 0,
 ) -> Response:
     """One test case for each rule. Rules of the verdict fail, the others only say what they saw."""
-    job = await finished_job(store, waiting, job_id, DIAGNOSES, wait)
+    job = await finished_job(store, waiting, caller, job_id, DIAGNOSES, wait)
     tag = _etag(job, f"junit.{fail_on}")
     if is_known(tag, request):
         return Response(status_code=304, headers={"ETag": tag})
@@ -151,12 +155,13 @@ async def get_diagnosis_figure(
     request: Request,
     store: StoreDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     drawing: DrawingDep,
     theme: ThemeQuery = FigureTheme.LIGHT,
     wait: Wait = 0,
 ) -> Response:
     """`branches`, `omega`, `amplification`, `dependency`, `gradients` or `attention_logits`."""
-    job = await finished_job(store, waiting, job_id, DIAGNOSES, wait)
+    job = await finished_job(store, waiting, caller, job_id, DIAGNOSES, wait)
     return await _figure(job, name, suffix, Theme(theme), request, drawing)
 
 
@@ -173,12 +178,13 @@ async def get_race_figure(
     request: Request,
     store: StoreDep,
     waiting: WaitingDep,
+    caller: CallerDep,
     drawing: DrawingDep,
     theme: ThemeQuery = FigureTheme.LIGHT,
     wait: Wait = 0,
 ) -> Response:
     """`curves`, `outcomes` or `gradient_norms`."""
-    job = await finished_job(store, waiting, race_id, (JobName.RACE,), wait)
+    job = await finished_job(store, waiting, caller, race_id, (JobName.RACE,), wait)
     return await _figure(job, name, suffix, Theme(theme), request, drawing)
 
 

@@ -12,6 +12,7 @@ from admin_core.figures.of_report import figures
 from admin_core.report import Report
 from admin_core.spec.parts import Part
 from admin_core.spec.pushed import PushedSpec
+from app.auth import CallerDep
 from app.body import JsonRoute
 from app.deps import IdempotencyKey, StoreDep
 from app.job_answers import submitted
@@ -40,7 +41,10 @@ class PushedReport(Part):
     },
 )
 async def push_report(
-    pushed: PushedReport, store: StoreDep, idempotency_key: IdempotencyKey = None
+    pushed: PushedReport,
+    store: StoreDep,
+    caller: CallerDep,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Keep a report that `trimtab diagnose --push` or the library has made."""
     try:
@@ -55,6 +59,7 @@ async def push_report(
         pushed.spec.model_dump(mode="json"),
         pushed.report.model_dump(mode="json"),
         idempotency_key=idempotency_key,
+        requester=caller.requester,
     )
-    job = await run_in_threadpool(find, store, job_id)
+    job = await run_in_threadpool(find, store, caller, job_id)
     return submitted(job_json(job), reused=not new)

@@ -11,6 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from admin_core.watched_run import RunEnd, StepPoints, WatchedRunReport, WatchedRunSpec
+from app.auth import Caller, CallerDep
 from app.body import JsonRoute
 from app.deps import IdempotencyKey, SettingsDep, StoreDep, Wait, WaitingDep
 from app.job_answers import find_job, shown, submitted
@@ -70,6 +71,7 @@ def begin_run(
     spec: WatchedRunSpec,
     settings: SettingsDep,
     store: StoreDep,
+    caller: CallerDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Announce a training loop, which is running from now on."""
@@ -78,19 +80,20 @@ def begin_run(
         spec,
         silence_seconds=settings.run_silence_seconds,
         idempotency_key=idempotency_key,
+        requester=caller.requester,
     )
-    answer = submitted(job_json(_find(store, run_id)), reused=not new)
+    answer = submitted(job_json(_find(store, caller, run_id)), reused=not new)
     answer.status_code = 201 if new else 200
     return answer
 
 
 @router.post("/{run_id}/points", responses=documented(400, 404, 409, 413, 415, 422, 500))
 def push_points(
-    run_id: str, body: StepPoints, settings: SettingsDep, store: StoreDep
+    run_id: str, body: StepPoints, settings: SettingsDep, store: StoreDep, caller: CallerDep
 ) -> PushedView:
     """Tell where the loop is. Steps that are known already are left out, so that the same points
     may be sent twice; no points at all are a sign of life."""
-    _find(store, run_id)
+    _find(store, caller, run_id)
     try:
         pushed = watched_runs.push(
             store,
@@ -117,14 +120,14 @@ def push_points(
     response_model=WatchedRunView,
     responses=documented(400, 404, 409, 413, 415, 422, 500),
 )
-def finish_run(run_id: str, end: RunEnd, store: StoreDep) -> Response:
+def finish_run(run_id: str, end: RunEnd, store: StoreDep, caller: CallerDep) -> Response:
     """Say that the loop has ended, and how."""
-    _find(store, run_id)
+    _find(store, caller, run_id)
     try:
         watched_runs.finish(store, run_id, end)
     except RunOverError as over:
         raise _over(over) from None
-    return JSONResponse(job_json(_find(store, run_id)))
+    return JSONResponse(job_json(_find(store, caller, run_id)))
 
 
 @router.get(
@@ -136,25 +139,30 @@ def finish_run(run_id: str, end: RunEnd, store: StoreDep) -> Response:
     },
 )
 async def get_run(
-    run_id: str, request: Request, store: StoreDep, waiting: WaitingDep, wait: Wait = 0
+    run_id: str,
+    request: Request,
+    store: StoreDep,
+    waiting: WaitingDep,
+    caller: CallerDep,
+    wait: Wait = 0,
 ) -> Response:
     """The run as it is now, or once it has ended, if that is within `wait`."""
-    await run_in_threadpool(_find, store, run_id)
+    await run_in_threadpool(_find, store, caller, run_id)
     await waiting.until_finished(run_id, seconds=wait)
-    return shown(job_json(await run_in_threadpool(_find, store, run_id)), request)
+    return shown(job_json(await run_in_threadpool(_find, store, caller, run_id)), request)
 
 
 @router.delete("/{run_id}", response_model=WatchedRunView, responses=documented(404, 500))
-def cancel_run(run_id: str, store: StoreDep) -> Response:
+def cancel_run(run_id: str, store: StoreDep, caller: CallerDep) -> Response:
     """Take no more points of it. The loop itself is not ours to stop, and trains on."""
-    _find(store, run_id)
+    _find(store, caller, run_id)
     watched_runs.cancel(store, run_id)
-    return JSONResponse(job_json(_find(store, run_id)))
+    return JSONResponse(job_json(_find(store, caller, run_id)))
 
 
-def _run_id(run_id: str, store: StoreDep) -> str:
+def _run_id(run_id: str, store: StoreDep, caller: CallerDep) -> str:
     # Before the stream begins, after which there can be no other status.
-    return _find(store, run_id).id
+    return _find(store, caller, run_id).id
 
 
 @router.get(
@@ -187,9 +195,9 @@ async def watch_run(
 
 
 @router.get("/{run_id}/curves.json", responses=documented(404, 500))
-def get_run_curve(run_id: str, store: StoreDep) -> RunCurve:
+def get_run_curve(run_id: str, store: StoreDep, caller: CallerDep) -> RunCurve:
     """The loss step by step, as far as it was told."""
-    _find(store, run_id)
+    _find(store, caller, run_id)
     return RunCurve(points=list(_points(store, run_id)))
 
 
@@ -204,9 +212,9 @@ def get_run_curve(run_id: str, store: StoreDep) -> RunCurve:
         **documented(404, 500),
     },
 )
-def get_run_curve_as_csv(run_id: str, store: StoreDep) -> StreamingResponse:
+def get_run_curve_as_csv(run_id: str, store: StoreDep, caller: CallerDep) -> StreamingResponse:
     """The same as a table."""
-    _find(store, run_id)
+    _find(store, caller, run_id)
     return StreamingResponse(
         _csv(store, run_id),
         media_type="text/csv; charset=utf-8",
@@ -214,8 +222,8 @@ def get_run_curve_as_csv(run_id: str, store: StoreDep) -> StreamingResponse:
     )
 
 
-def _find(store: Store, run_id: str) -> Job:
-    return find_job(store, run_id, JobName.RUN)
+def _find(store: Store, caller: Caller, run_id: str) -> Job:
+    return find_job(store, caller, run_id, JobName.RUN)
 
 
 _ENDED = {

@@ -13,6 +13,7 @@ def job(report: dict[str, Any]) -> Job:
     """A finished diagnosis."""
     return Job(
         id="a-job",
+        key_id="",
         kind=JobName.DIAGNOSIS,
         state=State.SUCCEEDED,
         outcome=None,

@@ -22,7 +22,7 @@ class TestMigrate:
 
     def test_processes_that_start_together_take_turns(self, tmp_path: Path) -> None:
         with multiprocessing.get_context("spawn").Pool(3) as pool:
-            assert pool.map(_migrate, [str(tmp_path)] * 3) == ["0003"] * 3
+            assert pool.map(_migrate, [str(tmp_path)] * 3) == ["0004"] * 3
 
     def test_keeps_the_jobs_and_attempts_that_are_there(self, tmp_path: Path) -> None:
         store = Store(f"sqlite:///{tmp_path / 'trimtab.db'}")

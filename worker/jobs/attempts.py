@@ -39,7 +39,7 @@ def claim(store: Store, job_id: str, *, worker: str, lease_seconds: float) -> Cl
                 # A race's is that of its runs.
                 share=case((columns.kind == JobName.RACE, columns.share), else_=0.0),
             )
-            .returning(columns.attempt, columns.spec)
+            .returning(columns.attempt, columns.spec, columns.request_id, columns.traceparent)
         ).one_or_none()
         if row is None:
             return None
@@ -54,7 +54,15 @@ def claim(store: Store, job_id: str, *, worker: str, lease_seconds: float) -> Cl
                 job_id=job_id, number=row.attempt, worker=worker, started_at=db_now()
             )
         )
-    return Claim(job_id=job_id, race_id=race_id, number=row.attempt, worker=worker, spec=row.spec)
+    return Claim(
+        job_id=job_id,
+        race_id=race_id,
+        number=row.attempt,
+        worker=worker,
+        spec=row.spec,
+        request_id=row.request_id,
+        traceparent=row.traceparent,
+    )
 
 
 def beat(

@@ -64,6 +64,8 @@ class JobSummary:
     """A job without its spec and report. Times are seconds since 1970."""
 
     id: str
+    key_id: str
+    """Whose it is."""
     kind: str
     state: str
     outcome: str | None
@@ -95,6 +97,10 @@ class Claim:
     number: int
     worker: str
     spec: dict[str, Any]
+    request_id: str | None = None
+    """Of the request that asked for it."""
+    traceparent: str | None = None
+    """Of the trace that the request is part of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ def newest(
     kind: str | None = None,
     state: str | None = None,
     outcome: str | None = None,
+    key_id: str | None = None,
 ) -> list[JobSummary]:
     """The newest jobs first, without the runs of races; `before` is the id of the last job of the
     page before."""
@@ -45,6 +46,7 @@ def newest(
         (columns.kind, kind),
         (columns.state, state),
         (columns.outcome, outcome),
+        (columns.key_id, key_id),
     ):
         if wanted is not None:
             query = query.where(column == wanted)

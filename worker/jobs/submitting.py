@@ -6,18 +6,35 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import Connection, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, case, func, insert, select
 
 from admin_core.errors import InvalidSpecError
 from admin_core.spec import DataSpec, DiagnosisSpec, UploadData
 from worker import store as tables
 from worker.jobs.job import UNFINISHED, JobName, State, new_id, outcome_of
+from worker.requester import ANYBODY, Requester
 from worker.settings import DeviceKind
 from worker.store import Store, db_now
 
 
 class IdempotencyKeyReusedError(Exception):
     """An idempotency key came a second time, with another body."""
+
+
+class TooManyJobsError(Exception):
+    """A key has as many jobs queued or running as it may have; `limit` says how many."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+class QueueFullError(Exception):
+    """No more jobs may be queued; `limit` says how many there may be."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
 
 
 class Reuse(StrEnum):
@@ -37,6 +54,7 @@ def submit(
     idempotency_key: str | None = None,
     reuse: Reuse = Reuse.NONE,
     device_kind: DeviceKind = "cpu",
+    requester: Requester = ANYBODY,
 ) -> tuple[str, bool]:
     """The id of the job for `spec`, and whether this call made it.
 
@@ -45,17 +63,23 @@ def submit(
             and a new key a new one.
         reuse: which earlier job of the same spec, version and device will do, where no key is
             given.
+        requester: whose the job will be; only their own earlier jobs will do.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another spec.
+        TooManyJobsError: the requester has as many as they may have.
+        QueueFullError: no more jobs may be queued.
     """
     body = spec.model_dump(mode="json")
     digest = spec_sha256(JobName.DIAGNOSIS, body, device_kind)
     with store.writing() as connection:
         hold_question(connection, digest)
-        known = earlier_job(connection, idempotency_key, JobName.DIAGNOSIS, body, digest, reuse)
+        known = earlier_job(
+            connection, requester, idempotency_key, JobName.DIAGNOSIS, body, digest, reuse
+        )
         if known is not None:
             return known, False
+        check_room(connection, requester)
         hold_dataset(connection, spec.data)
         job_id = new_id()
         connection.execute(
@@ -66,7 +90,7 @@ def submit(
                 spec=body,
                 spec_sha256=digest,
                 created_at=db_now(),
-                idempotency_key=idempotency_key,
+                **made_by(requester, idempotency_key),
             )
         )
     return job_id, True
@@ -78,6 +102,7 @@ def keep_report(
     report: dict[str, Any],
     *,
     idempotency_key: str | None = None,
+    requester: Requester = ANYBODY,
 ) -> tuple[str, bool]:
     """The id of a finished job that holds a report which was made elsewhere, and whether this call
     made it.
@@ -90,7 +115,7 @@ def keep_report(
     with store.writing() as connection:
         hold_question(connection, digest)
         if idempotency_key is not None:
-            known = _known_by_key(connection, idempotency_key, JobName.REPORT, **said)
+            known = _known_by_key(connection, requester, idempotency_key, JobName.REPORT, **said)
             if known is not None:
                 return known, False
         job_id = new_id()
@@ -107,7 +132,7 @@ def keep_report(
                 share=1.0,
                 created_at=now,
                 finished_at=now,
-                idempotency_key=idempotency_key,
+                **made_by(requester, idempotency_key),
             )
         )
     return job_id, True
@@ -135,20 +160,21 @@ def hold_question(connection: Connection, digest: str) -> None:
 
 def earlier_job(
     connection: Connection,
+    requester: Requester,
     idempotency_key: str | None,
     kind: JobName,
     body: dict[str, Any],
     digest: str,
     reuse: Reuse,
 ) -> str | None:
-    """The job that answers a request already, if there is one: that of its key, or without a key
-    the one that `reuse` allows.
+    """The requester's job that answers a request already, if there is one: that of its idempotency
+    key, or without such a key the one that `reuse` allows.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another request.
     """
     if idempotency_key is not None:
-        return _known_by_key(connection, idempotency_key, kind, spec=body)
+        return _known_by_key(connection, requester, idempotency_key, kind, spec=body)
     columns = tables.jobs.c
     succeeded = columns.state == State.SUCCEEDED
     states = {
@@ -160,6 +186,7 @@ def earlier_job(
         select(columns.id)
         .where(
             columns.spec_sha256 == digest,
+            columns.key_id == requester.key_id,
             columns.state.in_(states[reuse]),
             columns.cancel_requested.is_(False),
         )
@@ -170,13 +197,17 @@ def earlier_job(
 
 
 def _known_by_key(
-    connection: Connection, idempotency_key: str, kind: JobName, **said: dict[str, Any]
+    connection: Connection,
+    requester: Requester,
+    idempotency_key: str,
+    kind: JobName,
+    **said: dict[str, Any],
 ) -> str | None:
     """The job that the key stands for, of which `said` are the columns that a request decides."""
     columns = tables.jobs.c
     known = connection.execute(
         select(columns.id, columns.kind, *(columns[name] for name in said)).where(
-            columns.idempotency_key == idempotency_key
+            columns.idempotency_key == _scoped(requester, idempotency_key)
         )
     ).one_or_none()
     if known is None:
@@ -184,6 +215,61 @@ def _known_by_key(
     if known._mapping != {"id": known.id, "kind": kind, **said}:
         raise IdempotencyKeyReusedError(idempotency_key)
     return str(known.id)
+
+
+def made_by(requester: Requester, idempotency_key: str | None = None) -> dict[str, Any]:
+    """The columns of a new job that say whose it is."""
+    return {
+        "key_id": requester.key_id,
+        "request_id": requester.request_id,
+        "traceparent": requester.traceparent,
+        "idempotency_key": idempotency_key and _scoped(requester, idempotency_key),
+    }
+
+
+def _scoped(requester: Requester, idempotency_key: str) -> str:
+    """What is unique among all jobs, where an idempotency key is so among the requester's."""
+    return hashlib.sha256(f"{requester.key_id}:{idempotency_key}".encode()).hexdigest()
+
+
+def check_room(connection: Connection, requester: Requester) -> None:
+    """Return if one job more may be queued.
+
+    Raises:
+        TooManyJobsError: the requester has as many as they may have.
+        QueueFullError: no more jobs may be queued.
+    """
+    check_share(connection, requester)
+    most = requester.most_queued
+    if most is not None:
+        columns = tables.jobs.c
+        queued = (columns.state == State.QUEUED) & columns.parent_id.is_(None)
+        if _count(connection, queued) >= most:
+            raise QueueFullError(most)
+
+
+def check_share(connection: Connection, requester: Requester) -> None:
+    """Return if the requester may have one job more.
+
+    Raises:
+        TooManyJobsError: they have as many as they may have.
+    """
+    most = requester.most_unfinished
+    if most is None:
+        return
+    # SQLite has one writer anyway.
+    if connection.dialect.name == "postgresql":
+        lock = func.pg_advisory_xact_lock(func.hashtext(f"jobs of {requester.key_id}"))
+        connection.execute(select(lock))
+    columns = tables.jobs.c
+    mine = columns.key_id == requester.key_id
+    unfinished = columns.state.in_(UNFINISHED) & columns.parent_id.is_(None)
+    if _count(connection, mine & unfinished) >= most:
+        raise TooManyJobsError(most)
+
+
+def _count(connection: Connection, which: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).where(which)).scalar_one()
 
 
 def hold_dataset(connection: Connection, data: DataSpec) -> None:
