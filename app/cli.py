@@ -71,6 +71,7 @@ class TokenizerOption(StrEnum):
 
 
 Url = Annotated[str, typer.Option(help="Of the service.")]
+Host = Annotated[str, typer.Option(help="Beyond loopback, only where there is a key.")]
 LOCAL_SERVICE = "http://127.0.0.1:8000"
 
 
