@@ -1,5 +1,6 @@
 """A diagnosis: find and profile the branches, perturb the weights, judge."""
 
+import math
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,14 @@ from admin_core.verdict.forecast import Forecaster
 from admin_core.verdict.rules import judge as growth_verdict
 from admin_core.verdict.verdict import judge
 
+STEP_COST = 3.3
+"""Of one step of a probe, in forward passes."""
+FORECAST_COST = 30.0
+"""Of one whole probe, with the model that is built for it."""
+FORECASTS_OF_EDGES = 29
+FORECASTS_OF_PRESCRIPTIONS = 4
+"""As many as are usual; a stable model needs none, and one that nothing mends two dozen."""
+
 
 class Stages:
     """Times each stage, and says which one has begun."""
@@ -59,18 +68,27 @@ class Stages:
         self.on_progress = on_progress
         self.seconds: dict[str, float] = {}
         self.latest = Progress("", 0.0)
+        self._steps = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        done = sum(self.cost[earlier] for earlier in self.seconds)
-        self.latest = Progress(name, done / sum(self.cost.values()))
-        self.on_progress(self.latest)
+        self._steps = 0
+        self._tell(name, 0.0)
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
 
-    def again(self) -> None:
-        """Report the stage once more, so that a long one can be cancelled on the way."""
+    def step(self) -> None:
+        """Say that one more step of a probe begins. How many there will be depends on what is
+        found; past 0.8 of the usual number, each counts for less than the one before."""
+        name = self.latest.stage
+        taken = self._steps * STEP_COST / self.cost[name]
+        self._steps += 1
+        self._tell(name, taken if taken < 0.8 else 1.0 - 0.2 * math.exp(4.0 - 5.0 * taken))
+
+    def _tell(self, name: str, part: float) -> None:
+        done = sum(self.cost[earlier] for earlier in self.seconds) + part * self.cost[name]
+        self.latest = Progress(name, done / sum(self.cost.values()))
         self.on_progress(self.latest)
 
 
@@ -117,9 +135,7 @@ def diagnose_spec(
             load_weights(model, weights)
     forecaster = None
     if not pretrained and JUDGED.intersection(spec.analyses):
-        forecaster = Forecaster(
-            seed=spec.seed, device=on, dataset=dataset, before_step=stages.again
-        )
+        forecaster = Forecaster(seed=spec.seed, device=on, dataset=dataset, before_step=stages.step)
     with failures_told(model):
         return _report(
             source,
@@ -372,7 +388,8 @@ def _costs(plan: DiagnosisSpec | Plan) -> dict[str, float]:
     if wanted & {Analysis.AMPLIFICATION, *JUDGED}:
         costs["output change"] = 4.0 + 1.5 * plan.amplification.draws
     if wanted & JUDGED and isinstance(plan, DiagnosisSpec):
-        costs["probe"] = 30.0 * (30 if Analysis.EDGES in wanted else 1)
+        edges = FORECASTS_OF_EDGES if Analysis.EDGES in wanted else 0
+        costs["probe"] = FORECAST_COST * (1 + edges + FORECASTS_OF_PRESCRIPTIONS)
     return costs
 
 

@@ -138,5 +138,7 @@ def _status(job: dict[str, Any]) -> int:
 
 
 def _etag(job: dict[str, Any]) -> str:
-    body = json.dumps(job, sort_keys=True)
+    # An estimate that goes down by the second is no news.
+    progress = {**job["progress"], "seconds_left": None}
+    body = json.dumps(job | {"progress": progress}, sort_keys=True)
     return f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from admin_core.progress import seconds_left
 from admin_core.race_report import RaceOutcome, RaceReport
 from admin_core.race_spec import RaceSpec
 from admin_core.report import Outcome, Report
@@ -27,6 +28,9 @@ class ProgressView(View):
     """What is being done now."""
     share: float
     """How much is done, from 0 to 1."""
+    seconds_left: float | None
+    """How long the rest takes if it goes as what is done has gone; null while too little is done to
+    tell, and for a job that does not run."""
 
 
 class AttemptView(View):
@@ -130,6 +134,17 @@ def run_json(run: Run) -> dict[str, Any]:
     return {name: getattr(run, name) for name in RunView.model_fields}
 
 
+def progress_json(job: JobSummary) -> dict[str, Any]:
+    """What `ProgressView` describes."""
+    running = job.running_seconds
+    left = None if running is None else seconds_left(job.share, running)
+    return {
+        "stage": job.stage,
+        "share": job.share,
+        "seconds_left": None if left is None else round(left, 1),
+    }
+
+
 def job_path(job_id: str, kind: str = JobName.DIAGNOSIS) -> str:
     folders = {JobName.RACE: "races", JobName.RUN: "runs"}
     return f"/v1/{folders.get(JobName(kind), 'diagnoses')}/{job_id}"
@@ -144,7 +159,8 @@ def _links(job: JobSummary) -> dict[str, str]:
     elif job.kind == JobName.RACE:
         parts = {**live, **files}
     else:
-        parts = {"gate": "gate", "omega": "omega", **files, "junit": "junit.xml"}
+        parts = {"events": "events", "gate": "gate", "omega": "omega", **files}
+        parts |= {"junit": "junit.xml"}
     return {"self": path} | {name: f"{path}/{part}" for name, part in parts.items()}
 
 
@@ -154,7 +170,7 @@ def _summary(job: JobSummary) -> dict[str, Any]:
         "kind": job.kind,
         "state": job.state,
         "outcome": job.outcome,
-        "progress": {"stage": job.stage, "share": job.share},
+        "progress": progress_json(job),
         "created_at": _time(job.created_at),
         "started_at": _time(job.started_at),
         "finished_at": _time(job.finished_at),

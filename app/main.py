@@ -11,6 +11,7 @@ from app.request_log import RequestLog
 from app.routes import (
     datasets,
     diagnoses,
+    diagnosis_events,
     gate,
     health,
     jobs,
@@ -45,6 +46,7 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
     app.add_middleware(RequestLog)
     for part in (
         diagnoses,
+        diagnosis_events,
         omega,
         gate,
         reports,

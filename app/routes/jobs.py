@@ -24,7 +24,8 @@ def list_jobs(
     outcome: Outcome | None = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Jobs on a page.")] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=36, description="The `next_cursor` of the page before.")
+        str | None,
+        Query(pattern="^[0-9a-f-]{36}$", description="The `next_cursor` of the page before."),
     ] = None,
 ) -> JobPage:
     """All jobs of the key, newest first; of every key for one of scope `admin`."""

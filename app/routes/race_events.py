@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from app.auth import CallerDep
 from app.deps import StoreDep, WaitingDep
 from app.job_answers import find_job
-from app.job_view import race_json, run_json
+from app.job_view import progress_json, race_json, run_json
 from app.problems import documented
 from worker import jobs, races
 from worker.jobs import FINISHED, Job, JobName
@@ -57,11 +57,11 @@ async def watch_race(
         names = {run.id: run for run in runs}
         progress = _progress(race)
         changed = [run for run in runs if told.get(run.id) != run]
-        if changed or told.get("") != progress:
+        if changed or told.get("") != _known(progress):
             yield ServerSentEvent(
                 event="progress", data=progress | {"runs": [run_json(run) for run in changed]}
             )
-        told = {"": progress, **names}
+        told = {"": _known(progress), **names}
         while rows := await run_in_threadpool(
             races.points_of_race, store, race_id, after=last_event_id, limit=ROWS
         ):
@@ -80,7 +80,12 @@ def _look(store: Store, race_id: str) -> tuple[Job | None, list[Run]]:
 
 
 def _progress(race: Job) -> dict[str, Any]:
-    return {"state": race.state, "stage": race.stage, "share": race.share}
+    return {"state": race.state, **progress_json(race)}
+
+
+def _known(progress: dict[str, Any]) -> dict[str, Any]:
+    """Without the estimate, which is news only with something else."""
+    return progress | {"seconds_left": None}
 
 
 def _points_event(row: Points, run: Run) -> ServerSentEvent:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from admin_core.diagnosis import diagnose_spec
+from admin_core.diagnosis import Stages, diagnose_spec
 from admin_core.errors import (
     AnalysisCancelledError,
     DegenerateBranchError,
@@ -137,6 +137,19 @@ class TestProgress:
         assert shares == sorted(shares)
         assert shares[0] == 0
         assert shares[-1] == 1
+
+    def test_rises_through_a_probe_of_any_length_and_stays_below_its_end(self) -> None:
+        seen: list[Progress] = []
+        stages = Stages({"build": 1.0, "probe": 99.0}, seen.append)
+        with stages.stage("build"):
+            pass
+        with stages.stage("probe"):
+            for _ in range(200):
+                stages.step()
+        shares = [progress.share for progress in seen]
+        assert shares == sorted(shares)
+        assert shares[10] > shares[3] > 0
+        assert 0.99 < shares[-1] < 1
 
     def test_may_stop_the_work(self) -> None:
         def stop(progress: Progress) -> None:

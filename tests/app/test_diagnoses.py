@@ -145,6 +145,30 @@ class TestJobs:
             assert all(job["outcome"] == wanted for job in jobs)
             assert (wanted == outcome) <= bool(jobs)
 
+    def test_pages_of_a_filter_hold_all_that_it_lets_through(self, service: Service) -> None:
+        mine = [service.submit(LONG | {"seed": 100 + n}) for n in range(3)]
+        for job_id in mine:
+            service.http.delete(f"/v1/diagnoses/{job_id}")
+        until(lambda: all(service.job(job_id)["state"] == "cancelled" for job_id in mine))
+        query: dict[str, Any] = {"limit": 2, "state": "cancelled", "kind": "diagnosis"}
+        first = service.http.get("/v1/jobs", params=query).json()
+        query["cursor"] = first["next_cursor"]
+        second = service.http.get("/v1/jobs", params=query).json()
+        found = [*first["jobs"], *second["jobs"]]
+        assert [job["id"] for job in found[:3]] == mine[::-1]
+        assert {(job["state"], job["kind"]) for job in found} == {("cancelled", "diagnosis")}
+
+    @pytest.mark.parametrize(
+        "query", [{"cursor": "\0"}, {"cursor": "x" * 36}, {"state": "done"}, {"kind": "race_run"}]
+    )
+    def test_a_filter_or_cursor_that_is_none_is_refused(
+        self, service: Service, query: dict[str, str]
+    ) -> None:
+        answer = service.http.get("/v1/jobs", params=query)
+        assert answer.status_code == 422
+        [error] = answer.json()["errors"]
+        assert error["field"] == next(iter(query))
+
     def test_the_last_page_has_no_next(self, service: Service) -> None:
         service.diagnose(SMALL)
         page: dict[str, Any] = {"next_cursor": None}

@@ -26,6 +26,7 @@ def test_every_error_is_documented_as_a_problem(service: Service) -> None:
     [
         ("post", "/v1/diagnoses", {"200", "202", "400", "413", "415", "422", "500", "503"}),
         ("get", "/v1/diagnoses/{job_id}", {"200", "304", "404", "422", "500"}),
+        ("get", "/v1/diagnoses/{job_id}/events", {"200", "404", "422", "500"}),
         ("post", "/v1/races", {"200", "202", "400", "413", "415", "422", "500", "503"}),
         ("get", "/v1/races/{race_id}", {"200", "304", "404", "422", "500"}),
         ("get", "/v1/races/{race_id}/events", {"200", "404", "422", "500"}),

@@ -234,6 +234,21 @@ class TestAnAttempt:
         job = found(store, job_id)
         assert (job.stage, job.share) == ("omega", 0.5)
 
+    def test_runs_since_it_began_and_not_since_the_one_before(self, store: Store) -> None:
+        job_id = submitted(store)
+        assert found(store, job_id).running_seconds is None
+        claimed(store, job_id, lease_seconds=-1)
+        with store.writing() as connection:
+            connection.execute(text("UPDATE attempts SET started_at = started_at - 100"))
+        assert 100 <= (found(store, job_id).running_seconds or 0) < 160
+        jobs.reap(store)
+        assert found(store, job_id).running_seconds is None
+        heir = claimed(store, job_id)
+        [listed] = jobs.newest(store, limit=1)
+        assert 0 <= (listed.running_seconds or 0) < 60
+        jobs.succeed(store, heir, REPORT)
+        assert found(store, job_id).running_seconds is None
+
     def test_whose_lease_ran_out_gives_the_job_to_the_next(self, store: Store) -> None:
         job_id = submitted(store)
         claimed(store, job_id, lease_seconds=-1)

@@ -75,6 +75,9 @@ class JobSummary:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    running_seconds: float | None = None
+    """For which the attempt that is under way has worked, or a race has run; none while there is
+    none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, case, func, null, select
 
 from worker import store as tables
-from worker.jobs.job import UNFINISHED, Attempt, Job, JobSummary
-from worker.store import Store
+from worker.jobs.job import UNFINISHED, Attempt, Job, JobName, JobSummary, State
+from worker.store import Store, db_now
 
 
 def get(store: Store, job_id: str) -> Job | None:
@@ -67,7 +67,24 @@ def finished_among(store: Store, job_ids: Collection[str]) -> set[str]:
 
 
 def _summary_columns() -> list[ColumnElement[Any]]:
-    return [tables.jobs.c[name] for name in JobSummary.__dataclass_fields__]
+    stored = JobSummary.__dataclass_fields__.keys() - {"running_seconds"}
+    return [*(tables.jobs.c[name] for name in stored), _running_seconds()]
+
+
+def _running_seconds() -> ColumnElement[Any]:
+    columns, attempts = tables.jobs.c, tables.attempts.c
+    attempt_began = (
+        select(attempts.started_at)
+        .where(attempts.job_id == columns.id, attempts.number == columns.attempt)
+        .scalar_subquery()
+    )
+    # The share of an attempt that begins anew begins anew too; a race's is that of its runs.
+    began = case(
+        (columns.kind == JobName.RACE, columns.started_at),
+        else_=func.coalesce(attempt_began, columns.started_at),
+    )
+    running = case((columns.state == State.RUNNING, db_now() - began), else_=null())
+    return running.label("running_seconds")
 
 
 def attempts_of(connection: Connection, job_id: str) -> list[Attempt]:
