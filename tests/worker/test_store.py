@@ -2,6 +2,7 @@ import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import inspect, text
@@ -20,19 +21,19 @@ class TestMigrate:
                 indexes = {i["name"] for i in built.get_indexes(table.name)}
                 assert {index.name for index in table.indexes} <= indexes
 
-    def test_processes_that_start_together_take_turns(self, tmp_path: Path) -> None:
+    def test_processes_that_start_together_take_turns(self, database_url: str) -> None:
         with multiprocessing.get_context("spawn").Pool(3) as pool:
-            assert pool.map(_migrate, [str(tmp_path)] * 3) == ["0004"] * 3
+            assert pool.map(_migrate, [database_url] * 3) == ["0004"] * 3
 
-    def test_keeps_the_jobs_and_attempts_that_are_there(self, tmp_path: Path) -> None:
-        store = Store(f"sqlite:///{tmp_path / 'trimtab.db'}")
+    def test_keeps_the_jobs_and_attempts_that_are_there(self, database_url: str) -> None:
+        store = Store(database_url)
         _step(store, command.upgrade, "0001")
         with store.writing() as connection:
             connection.execute(
                 text(
                     "INSERT INTO jobs (id, kind, state, spec, spec_sha256, share, attempt, "
                     "cancel_requested, drain_requested, created_at) "
-                    "VALUES ('j', 'diagnosis', 'queued', '{}', '', 0, 1, 0, 0, 0)"
+                    "VALUES ('j', 'diagnosis', 'queued', '{}', '', 0, 1, false, false, 0)"
                 )
             )
             connection.execute(
@@ -58,8 +59,8 @@ def _step(store: Store, step: Callable[[Config, str], None], revision: str) -> N
         step(config, revision)
 
 
-def _migrate(folder: str) -> str:
-    store = Store(f"sqlite:///{folder}/trimtab.db")
+def _migrate(database_url: str) -> str:
+    store = Store(database_url)
     store.migrate()
     with store.reading() as connection:
         version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
@@ -67,22 +68,46 @@ def _migrate(folder: str) -> str:
     return str(version)
 
 
-def test_no_update_is_lost_between_processes(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path / 'trimtab.db'}")
+def test_no_update_is_lost_between_processes_on_sqlite(tmp_path: Path) -> None:
+    database_url = f"sqlite:///{tmp_path / 'trimtab.db'}"
+    store = Store(database_url)
     with store.writing() as connection:
         connection.execute(text("CREATE TABLE counter (n INTEGER)"))
         connection.execute(text("INSERT INTO counter VALUES (0)"))
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        pool.map(_count, [str(tmp_path)] * 3)
+        pool.map(_count, [database_url] * 3)
     with store.reading() as connection:
         assert connection.execute(text("SELECT n FROM counter")).scalar() == 3 * 50
     store.close()
 
 
-def _count(folder: str) -> None:
-    store = Store(f"sqlite:///{folder}/trimtab.db")
+def _count(database_url: str) -> None:
+    store = Store(database_url)
     for _ in range(50):
         with store.writing() as connection:
             n = connection.execute(text("SELECT n FROM counter")).scalar_one()
             connection.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
     store.close()
+
+
+class TestAlone:
+    def test_nobody_else_is_while_one_is(self, store: Store, database_url: str) -> None:
+        other = Store(database_url)
+        with store.alone("dispatcher") as first, other.alone("dispatcher") as second:
+            assert (first, second) == (True, False)
+        with other.alone("dispatcher") as now:
+            assert now
+        other.close()
+
+    def test_one_name_does_not_stand_in_the_way_of_another(self, store: Store) -> None:
+        with store.alone("dispatcher") as one, store.alone("retention") as other:
+            assert one
+            assert other
+
+    def test_an_error_lets_the_next_one_in(self, store: Store, database_url: str) -> None:
+        with pytest.raises(ZeroDivisionError), store.alone("dispatcher"):
+            raise ZeroDivisionError
+        other = Store(database_url)
+        with other.alone("dispatcher") as now:
+            assert now
+        other.close()
