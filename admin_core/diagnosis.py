@@ -1,12 +1,10 @@
 """A diagnosis: find and profile the branches, perturb the weights, judge."""
 
 import math
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +16,24 @@ from admin_core.analysis.dependency import dependency, dependency_section
 from admin_core.analysis.gradients import gradients
 from admin_core.analysis.numeric_range import RangeWatch
 from admin_core.analysis.omega import omega_section
-from admin_core.analysis.profiling import BranchProfile, profile_repeatedly
+from admin_core.analysis.profiling import BranchProfile, profile_repeatedly, reported
 from admin_core.analysis.stability import StabilityCheck
 from admin_core.analysis.training_pass import training_pass
 from admin_core.applicability import PRETRAINED
 from admin_core.data.dataset import Dataset
 from admin_core.device import resolve_device
+from admin_core.environment import environment
 from admin_core.errors import InvalidSpecError, NoLossError, UnavailableError
 from admin_core.forward import failures_told
 from admin_core.models.weights import load_weights
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.report import (
-    Branch,
-    Environment,
     Report,
     StackName,
 )
-from admin_core.size import Limits
+from admin_core.size import Limits, is_streamed
 from admin_core.sources import Given, Source, source_of
+from admin_core.sources.built_in import BuiltIn
 from admin_core.sources.given import as_batch
 from admin_core.spec import (
     ALL_ANALYSES,
@@ -46,6 +44,8 @@ from admin_core.spec import (
     OmegaSpec,
     TrainingSpec,
 )
+from admin_core.streamed_diagnosis import streamed_report
+from admin_core.training.checkpoints import Checkpoint
 from admin_core.verdict.forecast import Forecaster
 from admin_core.verdict.rules import judge as growth_verdict
 from admin_core.verdict.verdict import judge
@@ -100,8 +100,10 @@ def diagnose_spec(
     weights: Path | None = None,
     dataset: Dataset | None = None,
     limits: Limits | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Report:
-    """Build the spec's model and diagnose it on a batch of its data.
+    """Build the spec's model and diagnose it on a batch of its data; one that is too large to be
+    built whole, a sub-layer at a time (`streamed_diagnosis`).
 
     Args:
         spec: what to measure, and on what.
@@ -110,9 +112,13 @@ def diagnose_spec(
         weights: a safetensors file of trained weights in place of fresh ones, for which there are
             no omegas to choose.
         dataset: what the spec's `data` stands for, if that is an upload or of the hub.
-        limits: what a model may take whose size only shows when it is built.
+        limits: what a model may take, whose size may only show when it is built, and from which
+            size on it is not held whole.
+        checkpoint: where a model that is not held whole leaves what is measured of it so far, and
+            goes on.
 
     Raises:
+        CheckpointError: what lies there cannot be read, or belongs to another spec.
         DegenerateBranchError: a branch that no omega can be chosen for.
         ForwardError: the model's own forward pass raises.
         NonFiniteError: a pass left the range of float32.
@@ -125,10 +131,13 @@ def diagnose_spec(
     pretrained = weights is not None
     if pretrained and spec.omega.seeds > 1:
         raise InvalidSpecError("omega.seeds", "given weights are one model; leave this field out")
-    stages = Stages(_costs(spec), on_progress)
     on = resolve_device(device)
     source = source_of(spec, on, limits, dataset)
     source.check_data(held_out=False)
+    if limits is not None and not pretrained and is_streamed(spec, limits):
+        assert isinstance(source, BuiltIn), "only the built-in Transformer is streamed"
+        return streamed_report(spec, source, on_progress=on_progress, checkpoint=checkpoint)
+    stages = Stages(_costs(spec), on_progress)
     with stages.stage("build"):
         model = source.build(spec.seed)
         if weights is not None:
@@ -320,7 +329,7 @@ def _report(
     if Analysis.OMEGA in wanted:
         omegas = omega_section(plan.omega, applicable, source.comparators(branches))
     return Report(
-        branches=[_branch(profile) for profile in profiles],
+        branches=[reported(profile) for profile in profiles],
         omega=omegas,
         amplification=amplification if Analysis.AMPLIFICATION in wanted else None,
         dependency=dependencies,
@@ -328,15 +337,11 @@ def _report(
         stability_rules=rules,
         numeric_range=ranges,
         verdict=verdict if wanted & JUDGED else None,
-        environment=Environment(
-            trimtab=version("trimtab"),
-            python=platform.python_version(),
-            torch=torch.__version__,
-            device=str(device),
-            dtype=_dtype(model),
+        environment=environment(
+            model,
+            device=device,
             seed=plan.seed,
             data_sha256=source.data_sha256,
-            num_parameters=sum(parameter.numel() for parameter in model.parameters()),
             num_tokens=profiles[0].num_tokens if profiles else batch.num_answers,
             dropout_active=plan.omega.dropout,
             durations_seconds=stages.seconds,
@@ -368,11 +373,6 @@ def _has_stages(stack: StackName, profiles: Sequence[BranchProfile]) -> bool:
     return len({(p.d_model, p.num_tokens) for p in profiles if p.branch.stack == stack}) > 1
 
 
-def _dtype(model: nn.Module) -> str:
-    first = next(iter(model.parameters()), None)
-    return "float32" if first is None else str(first.dtype).removeprefix("torch.")
-
-
 def _costs(plan: DiagnosisSpec | Plan) -> dict[str, float]:
     """The stages of this diagnosis in order, each with its rough cost in forward passes."""
     wanted = set(plan.analyses)
@@ -391,19 +391,3 @@ def _costs(plan: DiagnosisSpec | Plan) -> dict[str, float]:
         edges = FORECASTS_OF_EDGES if Analysis.EDGES in wanted else 0
         costs["probe"] = FORECAST_COST * (1 + edges + FORECASTS_OF_PRESCRIPTIONS)
     return costs
-
-
-def _branch(found: BranchProfile) -> Branch:
-    return Branch(
-        index=found.branch.index,
-        stack=found.branch.stack,
-        path=found.branch.path,
-        role=found.branch.role,
-        norm_placement=found.branch.norm_placement,
-        shortcut_variance=found.shortcut_variance,
-        branch_variance=found.branch_variance,
-        branch_variance_sem=found.branch_variance_sem,
-        omega=found.omega,
-        omega_sem=found.omega_sem,
-        dependency=found.dependency,
-    )

@@ -466,6 +466,8 @@ class Environment(Section):
     """Whether the profiling pass ran in training mode."""
     durations_seconds: dict[str, float]
     """Wall time of each stage."""
+    streamed: bool = False
+    """Whether the model was too large to be held whole, and was profiled a sub-layer at a time."""
 
 
 class Report(Section):

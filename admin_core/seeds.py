@@ -31,3 +31,25 @@ def ambient(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(derived_seed(seed, purpose))
         yield
+
+
+class HeldStream:
+    """The ambient stream of one purpose, which is left and entered again where it was left."""
+
+    def __init__(self, seed: int, purpose: str, device: torch.device) -> None:
+        self._cuda = [device] if device.type == "cuda" else []
+        with ambient(seed, purpose, device):
+            self.state = self._now()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """As in `ambient`, within the block."""
+        with torch.random.fork_rng(devices=self._cuda):
+            torch.set_rng_state(self.state[0])
+            for device, state in zip(self._cuda, self.state[1:], strict=True):
+                torch.cuda.set_rng_state(state, device)
+            yield
+            self.state = self._now()
+
+    def _now(self) -> list[torch.Tensor]:
+        return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self._cuda)]

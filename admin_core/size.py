@@ -11,6 +11,8 @@ from admin_core.errors import LimitExceededError
 from admin_core.frames import FRAMES
 from admin_core.spec import (
     Activation,
+    Analysis,
+    DiagnosisSpec,
     HuggingFaceSpec,
     ModelSpec,
     Norm,
@@ -31,6 +33,10 @@ class Limits:
 
     max_tokens: int
     """Tokens of one batch in one stack, ``TRIMTAB_MAX_TOKENS``."""
+
+    max_streamed_bytes: int = 0
+    """Memory for the largest sub-layer of a model with more weights than `max_parameters`, which is
+    then profiled a sub-layer at a time, ``TRIMTAB_MAX_STREAMED_BYTES``."""
 
 
 def num_sublayers(model: TransformerSpec) -> dict[Stack, int]:
@@ -81,6 +87,38 @@ def num_tokens(spec: Subject) -> int:
     return spec.training.batch_size * spec.training.sequence_length
 
 
+def is_streamed(spec: Subject, limits: Limits) -> bool:
+    """Whether the model is too large to be held whole, but not its largest sub-layer."""
+    return (
+        isinstance(spec, DiagnosisSpec)
+        and isinstance(spec.model, TransformerSpec)
+        and num_parameters(spec.model) > limits.max_parameters
+        and streamed_bytes(spec, spec.model) <= limits.max_streamed_bytes
+    )
+
+
+def streamed_bytes(spec: DiagnosisSpec, model: TransformerSpec) -> int:
+    """Memory that a streamed profile takes, the process and its libraries not counted: the weights
+    of a sub-layer with a moved copy of one of its matrices, or else the embedding; what the passes
+    carry; and what is made inside a branch."""
+    d_model, d_ff, kv_width = model.d_model, model.feed_forward_width, model.kv_width
+    matrices = 3 if model.activation is Activation.SWIGLU else 2
+    attention = 2 * d_model * (d_model + kv_width)
+    moves = Analysis.AMPLIFICATION in spec.analyses or Analysis.VERDICT in spec.analyses
+    weights = max(attention, matrices * d_model * d_ff)
+    if moves:
+        weights = max(attention + d_model * d_model, (matrices + 1) * d_model * d_ff)
+    weights = max(weights, model.vocab_size * d_model)
+    tokens = num_tokens(spec)
+    passes = spec.omega.batches
+    if moves:
+        passes += 1 + spec.amplification.draws * (1 + len(spec.amplification.also))
+    carried = (passes * (len(model.layers) + model.parallel) + 8) * tokens * d_model
+    scores = tokens * spec.training.sequence_length * model.num_heads
+    inside = max(2 * matrices * tokens * d_ff, 3 * scores + 5 * tokens * d_model)
+    return 4 * (weights + carried + inside)
+
+
 def check_parameters(parameters: int, limits: Limits) -> None:
     """Return if a model may have this many.
 
@@ -102,7 +140,8 @@ def check_limits(spec: Subject, limits: Limits) -> None:
     """
     if isinstance(spec.model, HuggingFaceSpec):
         check_model_type(spec.model)
-    check_parameters(num_parameters(spec.model), limits)
+    if not is_streamed(spec, limits):
+        check_parameters(num_parameters(spec.model), limits)
     tokens = num_tokens(spec)
     if tokens > limits.max_tokens:
         raise LimitExceededError(

@@ -23,3 +23,8 @@ def remove_those_of_finished(store: Store, settings: Settings) -> None:
     for job_id in jobs.finished_among(store, ids) if ids else ():
         # An attempt that does not know yet that its job is over may write there just now.
         shutil.rmtree(settings.artifacts / job_id, ignore_errors=True)
+
+
+def remove_those_of(settings: Settings, job_id: str) -> None:
+    """Remove the folder of one job, if it has one."""
+    shutil.rmtree(settings.artifacts / job_id, ignore_errors=True)

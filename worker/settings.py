@@ -61,7 +61,10 @@ class Settings(BaseSettings):
     device: Device = "auto"
     """Where diagnoses run; ``auto`` takes the first CUDA device if there is one."""
     max_parameters: Annotated[int, Field(gt=0)] = 1_000_000_000
-    """Weights of one model."""
+    """Weights of one model that is held whole."""
+    max_streamed_bytes: Annotated[int, Field(ge=0)] = 10 * 2**30
+    """Memory for the largest sub-layer of a built-in Transformer with more weights, which is
+    profiled a sub-layer at a time; 0 refuses such a model."""
     max_tokens: Annotated[int, Field(gt=0)] = 65_536
     """Tokens of one batch in one stack."""
     max_body_bytes: Annotated[int, Field(gt=0)] = 1024 * 1024
@@ -119,7 +122,11 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        return Limits(max_parameters=self.max_parameters, max_tokens=self.max_tokens)
+        return Limits(
+            max_parameters=self.max_parameters,
+            max_tokens=self.max_tokens,
+            max_streamed_bytes=self.max_streamed_bytes,
+        )
 
     @property
     def device_kind(self) -> DeviceKind:

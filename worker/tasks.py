@@ -51,6 +51,7 @@ Work = Callable[[Claim, RunningAttempt], BaseModel]
 @celery_app.task(name=JobName.DIAGNOSIS, bind=True)  # type: ignore[untyped-decorator]
 def diagnosis(self: Any, job_id: str) -> None:
     work_on(job_id, diagnose, worker=self.request.hostname)
+    artifacts.remove_those_of_finished(store, settings)
 
 
 @celery_app.task(name=JobName.RACE_RUN, bind=True)  # type: ignore[untyped-decorator]
@@ -71,16 +72,33 @@ def race(self: Any, job_id: str) -> None:
 
 
 def diagnose(held: Claim, attempt: RunningAttempt) -> BaseModel:
+    """From the last checkpoint where there is one, as of a model that is not held whole."""
     from admin_core.diagnosis import diagnose_spec
+    from admin_core.training.checkpoints import Checkpoint
 
     spec = DiagnosisSpec.model_validate(held.spec)
-    return diagnose_spec(
-        spec,
-        device=settings.device,
-        on_progress=attempt.on_progress,
-        dataset=open_data(spec.data, settings, on_progress=attempt.on_progress),
-        limits=settings.limits,
+    checkpoint = Checkpoint(
+        path=settings.artifacts / held.job_id / "profile.safetensors",
+        every_seconds=settings.checkpoint_seconds,
     )
+    dataset = open_data(spec.data, settings, on_progress=attempt.on_progress)
+
+    def run() -> BaseModel:
+        return diagnose_spec(
+            spec,
+            device=settings.device,
+            on_progress=attempt.on_progress,
+            dataset=dataset,
+            limits=settings.limits,
+            checkpoint=checkpoint,
+        )
+
+    try:
+        return run()
+    except CheckpointError as error:
+        log.warning("starting from the beginning", reason=str(error))
+        artifacts.remove_those_of(settings, held.job_id)
+        return run()
 
 
 def train(held: Claim, attempt: RunningAttempt) -> BaseModel:

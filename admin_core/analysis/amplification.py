@@ -28,12 +28,12 @@ from torch import Tensor, nn
 
 from admin_core.analysis.growth import growth, proportionality
 from admin_core.analysis.tokens import by_token, token_padding
+from admin_core.blocks import draw_in_blocks
 from admin_core.data.batch import Batch
 from admin_core.errors import NonFiniteError
 from admin_core.forward import check_seen, in_mode, run
 from admin_core.report import AmplificationSection, OutputChange, StackName
 from admin_core.residual import ResidualBranch, at_additions, at_states
-from admin_core.seeds import stream
 from admin_core.spec import AmplificationSpec, Perturbation, RandomStep, TrainingSpec
 from admin_core.training.optimizers import make_optimizer
 
@@ -69,6 +69,39 @@ def unit_deviation(x: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens 
     code; in float32 where x is in a smaller format."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     return x / x.std(dim=-1, keepdim=True)
+
+
+def compared(branch: ResidualBranch, state: Tensor, batch: Batch) -> Float[Tensor, "_ d_model"]:
+    """xhat_i of the tokens that count, of the state after a branch."""
+    tokens = by_token(branch, state)
+    padding = token_padding(batch.padding(branch.stack), tokens)
+    return unit_deviation(
+        tokens.flatten(0, 1) if padding is None else tokens[padding.logical_not()]
+    )
+
+
+def output_change(
+    before: Float[Tensor, "_ d_model"], moved: Float[Tensor, "_ d_model"]
+) -> Float[Tensor, ""]:
+    """D_i from xhat_i before and after a step."""
+    return (before - moved).square().sum(-1).mean()
+
+
+def share_of_sum(branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> Float[Tensor, ""]:
+    """beta_ii^2 = Var[f_i] / Var[x_{i-1} + f_i], both as they are added."""
+    shortcut, output = branch.operands(shortcut, output)
+    total = (shortcut + output).float()
+    return output.float().var(correction=0) / total.var(correction=0)
+
+
+def check_state(branch: ResidualBranch, x: Tensor, share: float) -> None:
+    """Return if the state after a branch is finite in an unperturbed model.
+
+    Raises:
+        NonFiniteError: it is not.
+    """
+    if not (torch.isfinite(x).all() and share == share):
+        raise NonFiniteError(f"The state after {branch.path}", _name(branch.dtype))
 
 
 def amplify(
@@ -124,18 +157,14 @@ def states(model: nn.Module, branches: Sequence[ResidualBranch], batch: Batch) -
     shares: dict[ResidualBranch, Tensor] = {}
 
     def measure(branch: ResidualBranch, shortcut: Tensor, output: Tensor) -> None:
-        shortcut, output = branch.operands(shortcut, output)
-        total = (shortcut + output).float()
-        shares[branch] = output.float().var(correction=0) / total.var(correction=0)
+        shares[branch] = share_of_sum(branch, shortcut, output)
 
     with at_additions(branches, measure):
         memory = _run(model, branches, batch, see=after.__setitem__)
     check_seen(branches, after.keys() & shares.keys())
     dependency = torch.stack([shares[branch] for branch in branches]).tolist()
     for branch, share in zip(branches, dependency, strict=True):
-        x = after[branch]
-        if not (torch.isfinite(x).all() and share == share):
-            raise NonFiniteError(f"The state after {branch.path}", _name(branch.dtype))
+        check_state(branch, after[branch], share)
     return States(after, dependency, memory)
 
 
@@ -162,19 +191,18 @@ def random_output_change(
     Raises:
         NonFiniteError: a perturbed state is not finite.
     """
-    weights = _branch_matrices(branches)
+    weights = branch_matrices(branches)
 
     def take_steps(draw: int) -> None:
         for path, weight in weights.items():
-            generator = stream(seed, f"perturbation.{draw}.{path}")
-            weight.add_(_random_direction(step, weight, generator), alpha=RANDOM_STEP)
+            add_random_step(weight, step, seed=seed, draw=draw, path=path)
 
     changes = []
     for draw in range(draws):
         with unchanged_after(list(weights.values())), torch.no_grad():
             take_steps(draw)
             changes.append(_output_change(model, branches, batch, before, hold_memory=True))
-    return _per_stack(branches, before, torch.stack(changes))
+    return per_stack(branches, before.dependency, torch.stack(changes))
 
 
 def gradient_output_change(
@@ -192,13 +220,13 @@ def gradient_output_change(
     Raises:
         NonFiniteError: a perturbed state is not finite.
     """
-    weights = _branch_matrices(branches)
+    weights = branch_matrices(branches)
     with unchanged_after(list(weights.values())), torch.no_grad():
         for weight in weights.values():
             if weight.grad is not None:
                 weight.add_(weight.grad.sign(), alpha=-GRADIENT_STEP)
         change = _output_change(model, branches, batch, before, hold_memory=True)
-    return _per_stack(branches, before, change.unsqueeze(0))
+    return per_stack(branches, before.dependency, change.unsqueeze(0))
 
 
 def update_output_change(
@@ -222,7 +250,7 @@ def update_output_change(
     with unchanged_after(parameters):
         make_optimizer(model, training).step()
         change = _output_change(model, branches, batch, before, hold_memory=False)
-    return _per_stack(branches, before, change.unsqueeze(0))
+    return per_stack(branches, before.dependency, change.unsqueeze(0))
 
 
 @contextmanager
@@ -237,7 +265,8 @@ def unchanged_after(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
                 parameter.copy_(before)
 
 
-def _branch_matrices(branches: Sequence[ResidualBranch]) -> dict[str, nn.Parameter]:
+def branch_matrices(branches: Sequence[ResidualBranch]) -> dict[str, nn.Parameter]:
+    """The weight matrices that a step is taken on, by the names of their random streams."""
     # A path is the name of a random stream, and must not change with the place of the built-in
     # sub-layer's branch within it.
     return {
@@ -246,6 +275,15 @@ def _branch_matrices(branches: Sequence[ResidualBranch]) -> dict[str, nn.Paramet
         for path, parameter in branch.parameters.items()
         if parameter.ndim >= 2
     }
+
+
+def add_random_step(weight: Tensor, step: RandomStep, *, seed: int, draw: int, path: str) -> None:
+    """Take one draw's step on one matrix, in place; `path` names its random stream."""
+
+    def take(block: Tensor, generator: torch.Generator) -> None:
+        block.add_(_random_direction(step, block, generator), alpha=RANDOM_STEP)
+
+    draw_in_blocks(weight, seed, f"perturbation.{draw}.{path}", take)
 
 
 def _random_direction(step: RandomStep, like: Tensor, generator: torch.Generator) -> Tensor:
@@ -269,7 +307,7 @@ def _output_change(
     last_of = {branch.stack: branch for branch in branches}
 
     def compare(branch: ResidualBranch, moved: Tensor) -> None:
-        change = (before.after[branch] - moved).square().sum(-1).mean()
+        change = output_change(before.after[branch], moved)
         # Where stages differ in width, all depths are told as if they were as wide as the last.
         last = before.after[last_of[branch.stack]]
         changes[branch] = change * (last.shape[-1] / moved.shape[-1])
@@ -293,10 +331,7 @@ def _run(
     handed_on: dict[nn.Module, Any] = {}
 
     def at_state(branch: ResidualBranch, state: Tensor) -> None:
-        tokens = by_token(branch, state)
-        padding = token_padding(batch.padding(branch.stack), tokens)
-        kept = tokens.flatten(0, 1) if padding is None else tokens[padding.logical_not()]
-        see(branch, unit_deviation(kept))
+        see(branch, compared(branch, state, batch))
 
     def hand_on(module: nn.Module, _: Any, output: Any) -> Any:
         handed_on[module] = output
@@ -333,9 +368,20 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _per_stack(
-    branches: Sequence[ResidualBranch], before: States, changes: Float[Tensor, "draws depth"]
+def per_stack(
+    branches: Sequence[ResidualBranch],
+    dependency: Sequence[float],
+    changes: Float[Tensor, "draws depth"],
 ) -> dict[StackName, OutputChange]:
+    """Growth over depth from D_i of each draw.
+
+    Args:
+        branches: in forward order, as the depths of `changes` are.
+        dependency: beta_ii^2 of each branch.
+
+    Raises:
+        NonFiniteError: a D_i is not finite.
+    """
     found = {}
     for stack in dict.fromkeys(branch.stack for branch in branches):
         rows = [row for row, branch in enumerate(branches) if branch.stack == stack]
@@ -344,7 +390,7 @@ def _per_stack(
         if not finite.all():
             first = branches[rows[int(finite.logical_not().nonzero()[0])]]
             raise NonFiniteError(f"The output change at {first.path}", _name(first.dtype))
-        theory = list(accumulate(before.dependency[row] for row in rows))
+        theory = list(accumulate(dependency[row] for row in rows))
         found[stack] = _summary([branches[row].index for row in rows], of_stack, theory)
     return found
 

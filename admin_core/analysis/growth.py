@@ -59,9 +59,9 @@ def growth(depths: Sequence[int], output_change: Sequence[float]) -> Growth | No
     weights = (x - x.mean()) / (x - x.mean()).square().sum()
     slope = float(weights @ y)
     step_variance = (y - slope * x).diff().square().mean()
-    walked = torch.arange(len(x), dtype=torch.float64)
-    walk_covariance = step_variance * torch.minimum(walked[:, None], walked[None, :])
-    half = NORMAL_95 * math.sqrt(float(weights @ walk_covariance @ weights))
+    # sum_jk w_j w_k min(j, k) = sum_(m >= 1) (sum_(j >= m) w_j)^2, which takes no matrix.
+    weights_behind = weights.flip(0).cumsum(0).flip(0)[1:]
+    half = NORMAL_95 * math.sqrt(float(step_variance * weights_behind.square().sum()))
     return Growth(slope, (slope - half, slope + half))
 
 

@@ -11,7 +11,8 @@ the options stand in `OmegaSpec` and the defaults are those of the authors' rele
 Source: Liu et al., EMNLP 2020; Transformer-Clinic.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,10 +25,10 @@ from admin_core.data.batch import Batch
 from admin_core.errors import DegenerateBranchError, NonFiniteError
 from admin_core.forward import check_seen, in_mode, run
 from admin_core.models.transformer import Transformer
-from admin_core.report import StackName
+from admin_core.report import Branch, StackName
 from admin_core.residual import ResidualBranch, at_additions, at_sums, residual_branches
 from admin_core.seeds import ambient
-from admin_core.spec import ClinicOmega, OmegaSpec, Padding
+from admin_core.spec import ClinicOmega, OmegaSpec, Padding, Stack
 
 CLINIC = ClinicOmega()
 """One pass as in the authors' released code."""
@@ -130,61 +131,117 @@ def profile(
         DegenerateBranchError: a branch's variance is zero or not finite.
         NonFiniteError: the same in half precision, by overflow.
     """
-    masked = omega.padding is Padding.MASKED
-    chains = {
-        stack: make_chain(omega, num_sublayers=sum(b.stack == stack for b in branches))
-        for stack in admin_stacks
-    }
+    batch.check(model.output_weight.shape[0] if isinstance(model, Transformer) else None)
+    found = ProfilePass(branches, batch, admin_stacks=admin_stacks, omega=omega)
+    with (
+        in_mode(model, training=omega.dropout),
+        found.watching(branches),
+        ambient(seed, f"dropout.{step}", batch.device),
+    ):
+        run(model, batch, branches)
+    check_seen(branches, found.seen)
+    return found.profiles(branches)
 
-    def variance_of(branch: ResidualBranch, x: Tensor) -> tuple[Tensor, Tensor]:
+
+class ProfilePass:
+    """What one forward pass shows of the branches."""
+
+    def __init__(
+        self,
+        branches: Sequence[ResidualBranch],
+        batch: Batch,
+        *,
+        admin_stacks: Collection[StackName],
+        omega: OmegaSpec,
+    ) -> None:
+        """The arguments are those of `profile`."""
+        self.batch = batch
+        self.masked = omega.padding is Padding.MASKED
+        self.chains = {
+            stack: make_chain(omega, num_sublayers=sum(b.stack == stack for b in branches))
+            for stack in admin_stacks
+        }
+        self.rows: dict[ResidualBranch, list[Tensor]] = {}
+        """Var[x_{i-1}], Var[f_i], its standard error, Var of f_i as it is added, omega_i."""
+        # Apart, as of branches beside each other the sum may be seen first.
+        self.sums: dict[ResidualBranch, Tensor] = {}
+        self.outputs: dict[ResidualBranch, tuple[torch.dtype, torch.Size]] = {}
+
+    @contextmanager
+    def watching(self, branches: Sequence[ResidualBranch]) -> Iterator[None]:
+        """Within the block, what these branches do is measured."""
+        with (
+            at_additions(branches, self._before_the_addition),
+            at_sums(branches, self._after_the_addition),
+        ):
+            yield
+
+    @property
+    def seen(self) -> Collection[ResidualBranch]:
+        return self.rows.keys() & self.sums.keys()
+
+    def measured(self, branches: Sequence[ResidualBranch]) -> Float[Tensor, "branches 6"]:
+        """The numbers of these branches on the CPU: a row of `rows`, then of `sums`."""
+        # Brought there at once, so that the pass never waits for a value.
+        return torch.stack(
+            [
+                torch.stack([value.double() for value in (*self.rows[branch], self.sums[branch])])
+                for branch in branches
+            ]
+        ).cpu()
+
+    def profiles(self, branches: Sequence[ResidualBranch]) -> list[BranchProfile]:
+        """What was seen of these branches.
+
+        Raises:
+            DegenerateBranchError, NonFiniteError: as `profile` does.
+        """
+        return [
+            _checked(branch, *self.outputs[branch], *row, takes_omega=branch.stack in self.chains)
+            for branch, row in zip(branches, self.measured(branches).tolist(), strict=True)
+        ]
+
+    def resume(
+        self,
+        branches: Sequence[ResidualBranch],
+        measured: Float[Tensor, "branches 6"],
+        *,
+        d_model: int,
+    ) -> None:
+        """Go on behind these branches of the built-in Transformer, of which an earlier pass
+        `measured` these numbers."""
+        for branch, values in zip(branches, measured, strict=True):
+            *row, self.sums[branch] = values
+            self.rows[branch] = row
+            tokens = self.batch.inputs["source" if branch.stack == Stack.ENCODER else "target"]
+            self.outputs[branch] = branch.dtype, torch.Size((*tokens.shape, d_model))
+            if branch.stack in self.chains:
+                shortcut, output = (value.float() for value in row[:2])
+                self.chains[branch.stack].found(shortcut, output)
+
+    def _variance(self, branch: ResidualBranch, x: Tensor) -> tuple[Tensor, Tensor]:
         tokens = by_token(branch, x)
-        padding = token_padding(batch.padding(branch.stack), tokens) if masked else None
-        return variance(tokens, padding)
+        padding = self.batch.padding(branch.stack)
+        return variance(tokens, token_padding(padding, tokens) if self.masked else None)
 
-    rows: dict[ResidualBranch, list[Tensor]] = {}
-    # Apart, as of branches beside each other the sum may be seen first.
-    sums: dict[ResidualBranch, Tensor] = {}
-    outputs: dict[ResidualBranch, tuple[torch.dtype, torch.Size]] = {}
-
-    def before_the_addition(
-        branch: ResidualBranch, shortcut: Tensor, output: Tensor
+    def _before_the_addition(
+        self, branch: ResidualBranch, shortcut: Tensor, output: Tensor
     ) -> Tensor | None:
-        chain = chains.get(branch.stack)
+        chain = self.chains.get(branch.stack)
         scale = None if chain is None else chain.applied()
-        shortcut_variance, _ = variance_of(branch, shortcut)
-        branch_variance, sem = variance_of(branch, output)
+        shortcut_variance, _ = self._variance(branch, shortcut)
+        branch_variance, sem = self._variance(branch, output)
         found = sem if chain is None else chain.found(shortcut_variance, branch_variance)
         _, entering = branch.operands(shortcut, output)
         entering_variance = branch_variance
         if entering is not output:
-            entering_variance, _ = variance_of(branch, entering)
-        rows[branch] = [shortcut_variance, branch_variance, sem, entering_variance, found]
-        outputs[branch] = output.dtype, by_token(branch, output).shape
+            entering_variance, _ = self._variance(branch, entering)
+        self.rows[branch] = [shortcut_variance, branch_variance, sem, entering_variance, found]
+        self.outputs[branch] = output.dtype, by_token(branch, output).shape
         return scale
 
-    def after_the_addition(branch: ResidualBranch, total: Tensor) -> None:
-        sums[branch], _ = variance_of(branch, total)
-
-    batch.check(model.output_weight.shape[0] if isinstance(model, Transformer) else None)
-    with (
-        in_mode(model, training=omega.dropout),
-        at_additions(branches, before_the_addition),
-        at_sums(branches, after_the_addition),
-        ambient(seed, f"dropout.{step}", batch.device),
-    ):
-        run(model, batch, branches)
-    check_seen(branches, rows.keys() & sums.keys())
-    # Brought to the CPU at once, so that the pass never waits for a value.
-    measured = torch.stack(
-        [
-            torch.stack([value.double() for value in (*rows[branch], sums[branch])])
-            for branch in branches
-        ]
-    )
-    return [
-        _checked(branch, *outputs[branch], *row, takes_omega=branch.stack in chains)
-        for branch, row in zip(branches, measured.tolist(), strict=True)
-    ]
+    def _after_the_addition(self, branch: ResidualBranch, total: Tensor) -> None:
+        self.sums[branch], _ = self._variance(branch, total)
 
 
 def profile_repeatedly(
@@ -281,6 +338,23 @@ def _mean(profiles: list[list[BranchProfile]]) -> BranchProfile:
     omega = squared**0.5
     # d omega = d omega^2 / (2 omega)
     return replace(averaged, omega=omega, omega_sem=squared_sem / (2 * omega))
+
+
+def reported(found: BranchProfile) -> Branch:
+    """The row of a report."""
+    return Branch(
+        index=found.branch.index,
+        stack=found.branch.stack,
+        path=found.branch.path,
+        role=found.branch.role,
+        norm_placement=found.branch.norm_placement,
+        shortcut_variance=found.shortcut_variance,
+        branch_variance=found.branch_variance,
+        branch_variance_sem=found.branch_variance_sem,
+        omega=found.omega,
+        omega_sem=found.omega_sem,
+        dependency=found.dependency,
+    )
 
 
 def _checked(

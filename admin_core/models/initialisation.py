@@ -9,20 +9,21 @@
              et al. 2020). T5 leaves attention logits unscaled and its query N(0, 1/(d_model
              d_head)) instead: the same function as here
 
-Biases are 0, norms and omegas 1, ReZero's gates 0. Each parameter draws from a stream of its own,
-named by its path, so that one sub-layer can be made without the others.
+Biases are 0, norms and omegas 1, ReZero's gates 0. Each parameter draws from streams of its own,
+named by its path, so that one sub-layer can be made without the others (`streamed`).
 Source of xavier: the released code of Liu et al. 2020, on fairseq.
 """
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
 
+from admin_core.blocks import draw_in_blocks
 from admin_core.models.attention import Attention
 from admin_core.models.feed_forward import FeedForward
 from admin_core.models.sublayer import GatedAddition, ScaledShortcutAddition
-from admin_core.seeds import stream
 from admin_core.size import num_sublayers
 from admin_core.spec import Initialisation, TransformerSpec
 
@@ -41,26 +42,53 @@ def logit_scale(spec: TransformerSpec) -> float:
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, spec: TransformerSpec, *, seed: int) -> None:
-    """Fill every parameter of `model`, in place."""
-    narrowed = _narrowed(model, spec)
-    for path, module in model.named_modules():
+def initialise(
+    model: nn.Module,
+    spec: TransformerSpec,
+    *,
+    seed: int,
+    path: str = "",
+    rows: Collection[int] | None = None,
+) -> None:
+    """Fill every parameter of `model`, in place.
+
+    Args:
+        path: of `model` within the Transformer, where it is a part of one.
+        rows: those of an embedding that will be read, where it is not all of them.
+    """
+    narrowed = _narrowed(model, spec, path)
+    for at, module in model.named_modules(prefix=path):
         if isinstance(module, nn.Linear | nn.Embedding):
             std = _std(module, spec) * narrowed.get(module, 1.0)
             uniform = spec.initialisation is Initialisation.XAVIER and isinstance(module, nn.Linear)
-            module.weight.copy_(_draw(module.weight, std, uniform, stream(seed, f"{path}.weight")))
+            _fill(module.weight, std, uniform, seed, f"{at}.weight", rows)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 module.bias.zero_()
         elif isinstance(module, nn.LayerNorm | nn.RMSNorm | ScaledShortcutAddition | GatedAddition):
             module.reset_parameters()
 
 
-def _draw(like: Tensor, std: float, uniform: bool, generator: torch.Generator) -> Tensor:
-    weight = torch.empty(like.shape)
-    if uniform:
-        bound = math.sqrt(3) * std
-        return weight.uniform_(-bound, bound, generator=generator)
-    return weight.normal_(0, std, generator=generator)
+def _fill(
+    weight: Tensor,
+    std: float,
+    uniform: bool,
+    seed: int,
+    purpose: str,
+    rows: Collection[int] | None,
+) -> None:
+    bound = math.sqrt(3) * std
+
+    def draw(block: Tensor, generator: torch.Generator) -> None:
+        # On the CPU, where a seed means the same numbers whatever the device.
+        drawn = block if block.device.type == "cpu" else torch.empty(block.shape)
+        if uniform:
+            drawn.uniform_(-bound, bound, generator=generator)
+        else:
+            drawn.normal_(0, std, generator=generator)
+        if drawn is not block:
+            block.copy_(drawn)
+
+    draw_in_blocks(weight, seed, purpose, draw, rows=rows)
 
 
 def _std(module: nn.Linear | nn.Embedding, spec: TransformerSpec) -> float:
@@ -78,15 +106,15 @@ def _std(module: nn.Linear | nn.Embedding, spec: TransformerSpec) -> float:
             return math.sqrt(2 / (module.weight.shape[0] + module.weight.shape[1]))
 
 
-def _narrowed(model: nn.Module, spec: TransformerSpec) -> dict[nn.Module, float]:
+def _narrowed(model: nn.Module, spec: TransformerSpec, path: str) -> dict[nn.Module, float]:
     """The factors on matrices that their place in the network makes narrower."""
     factors: dict[nn.Module, float] = {}
     depth = {stack.value: n for stack, n in num_sublayers(spec).items()}
-    for path, module in model.named_modules():
+    for at, module in model.named_modules(prefix=path):
         if not isinstance(module, Attention | FeedForward):
             continue
         if spec.initialisation is Initialisation.GPT2:
-            factors[module.output] = depth[path.split(".", 1)[0]] ** -0.5
+            factors[module.output] = depth[at.split(".", 1)[0]] ** -0.5
         elif spec.initialisation is Initialisation.XAVIER and isinstance(module, Attention):
             for projection in (module.query, module.key, module.value):
                 factors[projection] = 2**-0.5

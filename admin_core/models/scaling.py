@@ -30,22 +30,29 @@ from admin_core.spec import Initialisation, Scheme, Stack, TransformerSpec
 @torch.no_grad()
 def rescale(model: nn.Module, spec: TransformerSpec) -> None:
     """Multiply the matrices of freshly initialised `model` as the scheme of their stack asks."""
+    for path, sublayer in model.named_modules():
+        if isinstance(sublayer, SubLayer):
+            rescale_sublayer(sublayer, spec, Stack(path.split(".", 1)[0]))
+    rescaled = [stack for stack in spec.layers if spec.scheme_of(stack) is Scheme.T_FIXUP]
+    for stack in rescaled[:1] if spec.tied_embeddings else rescaled:
+        tokens = model.get_submodule(f"{stack.value}.embedding.tokens")
+        tokens.get_parameter("weight").mul_(embedding_factor(spec, stack))
+
+
+@torch.no_grad()
+def rescale_sublayer(sublayer: SubLayer, spec: TransformerSpec, stack: Stack) -> None:
+    """The same for one sub-layer of the stack."""
     counts = spec.encoder_layers, spec.decoder_layers
     unfuse = math.sqrt(2) if spec.initialisation is Initialisation.XAVIER else 1.0
-    for path, sublayer in model.named_modules():
-        if not isinstance(sublayer, SubLayer):
-            continue
-        stack = Stack(path.split(".", 1)[0])
-        match spec.scheme_of(stack):
-            case Scheme.DEEPNORM:
-                _multiply(sublayer, deepnorm_beta(stack, *counts), unfuse, unfuse)
-            case Scheme.SUB_LN:
-                excepted = sublayer.role is Role.CROSS_ATTENTION
-                gain = 1.0 if excepted else sub_ln_gain(stack, *counts)
-                _multiply(sublayer, gain, unfuse, unfuse)
-            case Scheme.T_FIXUP:
-                _multiply(sublayer, t_fixup_scale(stack, *counts), unfuse, 1.0)
-    _rescale_embeddings(model, spec)
+    match spec.scheme_of(stack):
+        case Scheme.DEEPNORM:
+            _multiply(sublayer, deepnorm_beta(stack, *counts), unfuse, unfuse)
+        case Scheme.SUB_LN:
+            excepted = sublayer.role is Role.CROSS_ATTENTION
+            gain = 1.0 if excepted else sub_ln_gain(stack, *counts)
+            _multiply(sublayer, gain, unfuse, unfuse)
+        case Scheme.T_FIXUP:
+            _multiply(sublayer, t_fixup_scale(stack, *counts), unfuse, 1.0)
 
 
 def _multiply(sublayer: SubLayer, scale: float, unfuse_value: float, unfuse_query: float) -> None:
@@ -62,10 +69,11 @@ def _multiply(sublayer: SubLayer, scale: float, unfuse_value: float, unfuse_quer
             branch.gate.weight.mul_(scale)
 
 
-def _rescale_embeddings(model: nn.Module, spec: TransformerSpec) -> None:
-    stacks = [stack for stack in spec.layers if spec.scheme_of(stack) is Scheme.T_FIXUP]
-    if spec.tied_embeddings:
-        stacks = stacks[:1]  # one matrix for all; the encoder's scale where it has one
-    for stack in stacks:
-        scale = t_fixup_embedding_scale(stack, spec.encoder_layers, spec.decoder_layers)
-        model.get_submodule(f"{stack.value}.embedding.tokens").get_parameter("weight").mul_(scale)
+def embedding_factor(spec: TransformerSpec, stack: Stack) -> float:
+    """What the token embeddings that a stack reads are multiplied by. Tied, they are one matrix for
+    all, and the encoder's factor goes before."""
+    readers = list(spec.layers) if spec.tied_embeddings else [stack]
+    rescaled = [reader for reader in readers if spec.scheme_of(reader) is Scheme.T_FIXUP]
+    if not rescaled:
+        return 1.0
+    return t_fixup_embedding_scale(rescaled[0], spec.encoder_layers, spec.decoder_layers)

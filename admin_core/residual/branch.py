@@ -4,6 +4,7 @@ x_i = post_norm(scaled shortcut + scaled branch)
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -90,13 +91,15 @@ def residual_branches(model: nn.Module) -> list[SubLayerBranch]:
     """Every residual branch of the built-in Transformer, in the order of the forward pass: the
     encoder's, then the decoder's."""
     branches: list[SubLayerBranch] = []
+    index: Counter[Stack] = Counter()
     for path, module in model.named_modules():
         if not isinstance(module, SubLayer):
             continue
         stack = Stack(path.split(".", 1)[0])
+        index[stack] += 1
         branches.append(
             SubLayerBranch(
-                index=1 + sum(branch.stack is stack for branch in branches),
+                index=index[stack],
                 stack=stack,
                 path=path,
                 role=module.role,
