@@ -31,6 +31,10 @@ serve: install ## run the service on http://127.0.0.1:8000 until Ctrl-C
 test: install ## run all tests
 	$(BIN)/python -m pytest
 
+.PHONY: compose-check
+compose-check: ## bring docker-compose.yml up for real and see that it holds; needs Docker, takes minutes
+	@bash tests/compose/check.sh
+
 .PHONY: lint
 lint: install ## check style and types, changing nothing
 	$(BIN)/ruff check .

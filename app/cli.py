@@ -702,6 +702,8 @@ def _settings() -> "Settings":
     except ValidationError as error:
         lines = [
             f"TRIMTAB_{'_'.join(map(str, entry['loc'])).upper()}: {entry['msg']}"
+            if entry["loc"]
+            else entry["msg"].removeprefix("Value error, ")
             for entry in error.errors()
         ]
         _leave(Exit.BAD_INPUT, "\n  ".join(["The settings are wrong.", *lines]))

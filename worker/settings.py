@@ -1,13 +1,23 @@
-"""What an operator can set, from the environment: ``TRIMTAB_HOME``, ``TRIMTAB_DEVICE``, ..."""
+"""What an operator can set, from the environment: ``TRIMTAB_HOME``, ``TRIMTAB_DEVICE``, ...
+
+What is not in the environment may be in a file of the folder ``/run/secrets``, where containers have
+their secrets: ``trimtab_database_password`` there is ``TRIMTAB_DATABASE_PASSWORD``.
+"""
 
 import os
 import shutil
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from admin_core.race_size import RaceLimits
 from admin_core.size import Limits
@@ -16,6 +26,10 @@ Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda:\d+)$")]
 DeviceKind = Literal["cpu", "cuda"]
 """What numbers depend on, whichever of its devices a machine takes."""
 
+
+SECRETS = Path("/run/secrets")
+
+Password = Annotated[SecretStr, Field(min_length=1)]
 
 FLOPS_PER_CORE = 2e11
 """Two fused multiply-adds of 16 numbers in each of 3e9 cycles a second."""
@@ -50,7 +64,13 @@ RateLimit = Annotated[str, StringConstraints(pattern=r"^(none|[1-9]\d{0,8}/(seco
 class Settings(BaseSettings):
     """One object per process; every field is an environment variable with the prefix."""
 
-    model_config = SettingsConfigDict(env_prefix="TRIMTAB_", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TRIMTAB_",
+        frozen=True,
+        env_ignore_empty=True,
+        # It may be a password.
+        hide_input_in_errors=True,
+    )
 
     home: Path = Path(".trimtab")
     """Folder of everything the service keeps: database, broker, logs."""
@@ -58,6 +78,10 @@ class Settings(BaseSettings):
     """Redis or Valkey to use; `trimtab serve` brings its own unless this is given."""
     database_url: str = ""
     """SQLAlchemy URL; a SQLite file in `home` unless given."""
+    broker_password: Password | None = None
+    """Goes into `broker_url`, which has none then."""
+    database_password: Password | None = None
+    """Goes into `database_url`, which has none then."""
     device: Device = "auto"
     """Where diagnoses run; ``auto`` takes the first CUDA device if there is one."""
     max_parameters: Annotated[int, Field(gt=0)] = 1_000_000_000
@@ -118,7 +142,26 @@ class Settings(BaseSettings):
             object.__setattr__(self, "hub_folder", self.hub_folder.expanduser().absolute())
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{home / 'trimtab.db'}")
+        for name in ("broker", "database"):
+            password, url = getattr(self, f"{name}_password"), getattr(self, f"{name}_url")
+            if password is not None:
+                whole = _with_password(url or "", password.get_secret_value(), name)
+                object.__setattr__(self, f"{name}_url", whole)
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = (init_settings, env_settings)
+        if not SECRETS.is_dir():
+            return sources
+        return (*sources, SecretsSettingsSource(settings_cls, secrets_dir=SECRETS))
 
     @property
     def limits(self) -> Limits:
@@ -158,3 +201,26 @@ class Settings(BaseSettings):
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+
+def _with_password(url: str, password: str, name: str) -> str:
+    """The URL with the password in it.
+
+    Raises:
+        ValueError: it names no server that could ask for one, or has one already that differs.
+    """
+    parts = urlsplit(url)
+    user, _, given = parts.netloc.rpartition("@")[0].partition(":")
+    if not parts.hostname:
+        raise ValueError(
+            f"TRIMTAB_{name.upper()}_PASSWORD is set, and TRIMTAB_{name.upper()}_URL names no "
+            "server to give it to; set the URL, or leave the password out"
+        )
+    quoted = quote(password, safe="")
+    if given not in ("", quoted):
+        raise ValueError(
+            f"TRIMTAB_{name.upper()}_URL holds another password than "
+            f"TRIMTAB_{name.upper()}_PASSWORD; leave one of them out"
+        )
+    server = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{user}:{quoted}@{server}").geturl()

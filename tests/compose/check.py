@@ -1,0 +1,396 @@
+"""Facts about the running stack of docker-compose.yml; check.sh starts it and this program.
+
+Each fact is a function that is named like a sentence, and raises where it does not hold. They run
+in the order in which they stand here, as `down` and `up` come last. Only Python's own library is
+used, as nothing of Trimtab is installed where the stack runs.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+COMPOSE = shlex.split(os.environ["COMPOSE"])
+OURS = ("api", "worker", "worker-short")
+PRIVATE = {"database": 5432, "broker": 6379}
+
+RACE: dict[str, Any] = {
+    "model": {"architecture": "decoder_only", "decoder_layers": 6, "d_model": 64, "num_heads": 2},
+    "training": {
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "warmup_steps": 20,
+        "steps": 150,
+        "batch_size": 8,
+        "sequence_length": 32,
+    },
+    "arms": ["post_ln", "pre_ln", "admin"],
+    "seeds": 1,
+}
+"""Three runs, of some ten seconds each where nothing else runs."""
+
+DIAGNOSIS: dict[str, Any] = {
+    "model": {"architecture": "encoder_only", "encoder_layers": 2, "d_model": 32, "num_heads": 4},
+    "training": {"batch_size": 4, "sequence_length": 16},
+}
+
+
+def main() -> None:
+    checks: list[Callable[[], None]] = [
+        missing_secrets_are_refused,
+        nobody_gets_in_without_a_key,
+        the_curl_gate_passes_and_fails,
+        ours_run_as_nobody_on_a_read_only_root,
+        only_the_port_of_the_api_is_published,
+        others_reach_neither_database_nor_broker,
+        three_workers_train_the_arms_of_a_race_at_once,
+        a_worker_that_is_told_to_stop_gives_its_run_back,
+        kills_of_worker_broker_and_database_lose_nothing,
+        data_survives_down_and_up,
+    ]
+    for check in checks:
+        begun = time.monotonic()
+        check()
+        print(f"  {time.monotonic() - begun:4.0f} s  {check.__name__.replace('_', ' ')}", flush=True)
+    size = int(docker("image", "inspect", "--format", "{{.Size}}", image_of("api")))
+    print(f"  the image of API and workers holds {size / 1e6:,.0f} MB")
+
+
+def missing_secrets_are_refused() -> None:
+    """With a message that says what to do, before anything is started."""
+    run = subprocess.run(
+        [*COMPOSE, "up", "--detach", "--no-recreate"],
+        env=os.environ | {"TRIMTAB_SECRETS": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode != 0
+    assert "examples/compose-secrets.sh" in run.stderr, run.stderr
+
+
+def nobody_gets_in_without_a_key() -> None:
+    assert status_of("/healthz", key=None) == 200
+    assert status_of("/v1/jobs", key=None) == 401
+    assert status_of("/v1/jobs", key="tt_000000000000_" + "0" * 64) == 401
+    assert status_of("/v1/jobs", key=first_key()) == 200
+
+
+def the_curl_gate_passes_and_fails() -> None:
+    for request, expected in (("stable", 0), ("unstable", 22)):
+        gate = subprocess.run(
+            ["examples/ci-check.sh", f"examples/{request}.json"],
+            env=os.environ | {"TRIMTAB_URL": url(), "TRIMTAB_KEY": first_key()},
+            capture_output=True,
+            text=True,
+        )
+        assert gate.returncode == expected, gate.stdout + gate.stderr
+
+
+def ours_run_as_nobody_on_a_read_only_root() -> None:
+    for service in OURS:
+        for container in containers(service):
+            settings = inspect(container)
+            assert settings["HostConfig"]["ReadonlyRootfs"]
+            assert settings["HostConfig"]["CapDrop"] == ["ALL"]
+            assert inside(container, "id -u") == "10001"
+            for folder in ("/", "/usr/bin", "/etc", "/opt/trimtab", "/root"):
+                assert inside(container, f"touch {folder}/x 2>/dev/null || echo refused") == (
+                    "refused"
+                ), f"{service} can write to {folder}"
+            assert inside(container, "cat /proc/self/status | grep -c 'CapEff:\\s*0*$'") == "1"
+            assert inside(container, "grep -c 'NoNewPrivs:\\s*1' /proc/self/status") == "1"
+            tools = inside(container, "command -v gcc cc make pip git curl || true")
+            assert tools == "", f"{service} has {tools}"
+
+
+def only_the_port_of_the_api_is_published() -> None:
+    """And on loopback, as nothing else was asked for."""
+    published = {
+        (service, inner, address["HostIp"])
+        for service in every_service()
+        for container in containers(service)
+        for inner, addresses in (inspect(container)["NetworkSettings"]["Ports"] or {}).items()
+        for address in addresses or ()
+    }
+    assert published == {("api", "8000/tcp", "127.0.0.1")}, published
+
+
+def others_reach_neither_database_nor_broker() -> None:
+    """Tried by address from a network of its own and from the API's outer one."""
+    addresses = {
+        (service, network["IPAddress"])
+        for service in (*PRIVATE, "api")
+        for container in containers(service)
+        for network in inspect(container)["NetworkSettings"]["Networks"].values()
+    }
+    inner = sorted((address, PRIVATE[name]) for name, address in addresses if name in PRIVATE)
+    (outside,) = (name for name in networks_of("api") if name not in networks_of("database"))
+    assert docker("network", "inspect", "--format", "{{.Internal}}", *networks_of("database")) == (
+        "true"
+    )
+    api = next(
+        network["IPAddress"]
+        for name, network in inspect(containers("api")[0])["NetworkSettings"]["Networks"].items()
+        if name == outside
+    )
+    for network, expected in ((outside, {(api, 8000)}), ("bridge", set())):
+        assert reached_from(network, [*inner, (api, 8000)]) == expected, network
+
+
+def three_workers_train_the_arms_of_a_race_at_once() -> None:
+    compose("up", "--detach", "--no-recreate", "--scale", "worker=3")
+    until(lambda: len(live_workers()) == 4, 180)
+    race = submit("/v1/races?fresh=true", RACE)
+    until(lambda: len(owners_of_running_runs()) == 3, 120)
+    undisturbed.append(outcome_of(finished(race, 600)))
+
+
+undisturbed: list[Any] = []
+"""What the race comes to where nobody kills anything."""
+
+
+def a_worker_that_is_told_to_stop_gives_its_run_back() -> None:
+    race = submit("/v1/races?fresh=true", RACE)
+    until(lambda: len(owners_of_running_runs()) == 3, 120)
+    owner = owners_of_running_runs()[0]
+    container = owner.rpartition("@")[2]
+    docker("stop", container)
+    state = inspect(container)["State"]
+    assert state["ExitCode"] == 0, state
+    endings = sql(f"SELECT ending FROM attempts WHERE worker = '{owner}' AND job_id IN {runs(race)}")
+    assert endings in ("drained", "succeeded"), endings
+    compose("up", "--detach", "--no-recreate", "--scale", "worker=3")
+    assert outcome_of(finished(race, 600)) == undisturbed[0]
+
+
+def kills_of_worker_broker_and_database_lose_nothing() -> None:
+    """Each dies by SIGKILL in the middle of the work, and its restart policy brings it back."""
+    until(lambda: len(live_workers()) == 4, 180)
+    race = submit("/v1/races?fresh=true", RACE)
+    jobs = [submit("/v1/diagnoses?fresh=true", DIAGNOSIS | {"seed": i}) for i in range(6)]
+    until(lambda: len(owners_of_running_runs()) == 3, 120)
+    crash(owners_of_running_runs()[0].rpartition("@")[2])
+    jobs += [submit("/v1/diagnoses?fresh=true", DIAGNOSIS | {"seed": i}) for i in range(6, 9)]
+    crash(containers("broker")[0])
+    jobs += [submit("/v1/diagnoses?fresh=true", DIAGNOSIS | {"seed": i}) for i in range(9, 12)]
+    crash(containers("database")[0], user="postgres")
+    until(lambda: status_of("/readyz", key=None) == 200, 120)
+    crash(containers("api")[0])
+    until(lambda: status_of("/readyz", key=None) == 200, 120)
+
+    assert outcome_of(finished(race, 900)) == undisturbed[0]
+    for job in jobs:
+        assert finished(job, 300)["state"] == "succeeded", job
+    ids = ", ".join(f"'{job['id']}'" for job in (race, *jobs))
+    twice = sql(
+        f"SELECT job_id FROM attempts WHERE ending = 'succeeded' AND (job_id IN ({ids}) OR job_id "
+        f"IN {runs(race)}) GROUP BY job_id HAVING count(*) <> 1"
+    )
+    assert twice == "", f"done twice: {twice}"
+    lost = sql(f"SELECT count(*) FROM attempts WHERE ending = 'lost' AND job_id IN {runs(race)}")
+    assert int(lost) >= 1, "the kill met no run"
+
+
+def data_survives_down_and_up() -> None:
+    compose("up", "--detach", "--no-recreate", "--scale", "worker=1")
+    uploaded = ask("/v1/datasets?tokenizer=bytes", b"one line of text\n" * 200, "text/plain")
+    before = {job["id"]: ask(job["links"]["self"]) for job in ask("/v1/jobs?limit=5")["jobs"]}
+    compose("down")
+    compose("up", "--detach", "--no-build")
+    until(lambda: status_of("/readyz", key=None) == 200, 180)
+    for job in before.values():
+        assert ask(job["links"]["self"]) == job
+    on_upload = DIAGNOSIS | {"data": {"kind": "upload", "id": uploaded["id"]}}
+    assert finished(submit("/v1/diagnoses?fresh=true", on_upload), 300)["state"] == "succeeded"
+
+
+# The service, through its published port
+
+
+def url() -> str:
+    return "http://" + compose("port", "api", "8000")
+
+
+def first_key() -> str:
+    return Path(os.environ.get("TRIMTAB_SECRETS", "secrets"), "trimtab_first_key").read_text().strip()
+
+
+def ask(
+    path: str, body: bytes | None = None, content_type: str = "application/json", attempts: int = 30
+) -> Any:
+    """The answer of the service; asked again while it is away, as a client should."""
+    headers = {"authorization": f"Bearer {first_key()}", "content-type": content_type}
+    for _ in range(attempts):
+        request = urllib.request.Request(url() + path, body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")
+            assert error.code in (500, 503), f"{path}: {error.code} {said}"
+        except (OSError, subprocess.CalledProcessError):
+            pass
+        time.sleep(1)
+    raise AssertionError(f"{path} was not answered")
+
+
+def submit(path: str, body: dict[str, Any]) -> Any:
+    return ask(path, json.dumps(body).encode())
+
+
+def status_of(path: str, *, key: str | None) -> int:
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url() + path, headers=headers), timeout=20
+        ) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+
+
+def finished(job: Any, seconds: float) -> Any:
+    def is_finished() -> bool:
+        return ask(job["links"]["self"])["state"] not in ("queued", "running")
+
+    until(is_finished, seconds)
+    return ask(job["links"]["self"])
+
+
+def outcome_of(race: Any) -> Any:
+    """What must not depend on who was killed: every loss of every run."""
+    assert race["state"] == "succeeded", race["problem"]
+    return [
+        (arm["name"], seed["seed"], seed["outcome"], seed["losses"])
+        for arm in race["report"]["arms"]
+        for seed in arm["seeds"]
+    ]
+
+
+# The database, as its operator sees it
+
+
+def sql(query: str) -> str:
+    return compose("exec", "-T", "database", "psql", "-U", "trimtab", "-At", "-c", query)
+
+
+def runs(race: Any) -> str:
+    return f"(SELECT id FROM jobs WHERE parent_id = '{race['id']}')"
+
+
+def owners_of_running_runs() -> list[str]:
+    """The workers that train a run just now."""
+    found = sql(
+        "SELECT DISTINCT owner FROM jobs WHERE state = 'running' AND parent_id IS NOT NULL "
+        "ORDER BY owner"
+    )
+    return found.split()
+
+
+def live_workers() -> list[str]:
+    return sql(
+        "SELECT name FROM workers WHERE heartbeat_at > extract(epoch FROM now()) - 20"
+    ).split()
+
+
+# Docker
+
+
+def docker(*arguments: str) -> str:
+    return run("docker", *arguments)
+
+
+def compose(*arguments: str) -> str:
+    return run(*COMPOSE, *arguments)
+
+
+def run(*arguments: str) -> str:
+    found = subprocess.run(arguments, capture_output=True, text=True)
+    if found.returncode != 0:
+        print(f"{shlex.join(arguments)}\n{found.stdout}{found.stderr}", file=sys.stderr)
+        found.check_returncode()
+    return found.stdout.strip()
+
+
+def every_service() -> list[str]:
+    return compose("ps", "--services").split()
+
+
+def containers(service: str) -> list[str]:
+    return compose("ps", "-q", service).split()
+
+
+def inspect(container: str) -> Any:
+    return json.loads(docker("inspect", container))[0]
+
+
+def inside(container: str, command: str) -> str:
+    return docker("exec", container, "sh", "-c", command)
+
+
+def image_of(service: str) -> str:
+    return str(inspect(containers(service)[0])["Image"])
+
+
+def networks_of(service: str) -> list[str]:
+    return list(inspect(containers(service)[0])["NetworkSettings"]["Networks"])
+
+
+def reached_from(network: str, targets: list[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Those of the addresses and ports that a container of this network can connect to."""
+    program = f"""
+import socket
+for target in {targets!r}:
+    try:
+        socket.create_connection(target, timeout=2).close()
+    except OSError:
+        continue
+    print(*target)
+"""
+    found = docker(
+        *("run", "--rm", "--network", network, "--entrypoint", "python", image_of("api")),
+        *("-c", program),
+    )
+    return {(host, int(port)) for host, port in (line.split() for line in found.splitlines())}
+
+
+def crash(container: str, user: str | None = None) -> None:
+    """SIGKILL every process of the container; its restart policy must bring it back."""
+    begun = inspect(container)["State"]["StartedAt"]
+    as_user = [] if user is None else ["--user", user]
+    # From within, as Docker takes its own `kill` for somebody's wish that it be down.
+    subprocess.run(
+        ["docker", "exec", *as_user, container, "sh", "-c", "kill -9 -1"], capture_output=True
+    )
+
+    def is_back() -> bool:
+        state = inspect(container)["State"]
+        return bool(state["Running"] and state["StartedAt"] != begun)
+
+    until(is_back, 60)
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except subprocess.CalledProcessError:
+            # What is asked may be down just now.
+            pass
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    main()
