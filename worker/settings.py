@@ -1,7 +1,7 @@
 """What an operator can set, from the environment: ``TRIMTAB_HOME``, ``TRIMTAB_DEVICE``, ...
 
-What is not in the environment may be in a file of the folder ``/run/secrets``, where containers have
-their secrets: ``trimtab_database_password`` there is ``TRIMTAB_DATABASE_PASSWORD``.
+What is not in the environment may be in a file of the folder ``/run/secrets``, where containers
+have their secrets: ``trimtab_database_password`` there is ``TRIMTAB_DATABASE_PASSWORD``.
 """
 
 import os

@@ -58,7 +58,8 @@ def main() -> None:
     for check in checks:
         begun = time.monotonic()
         check()
-        print(f"  {time.monotonic() - begun:4.0f} s  {check.__name__.replace('_', ' ')}", flush=True)
+        fact = check.__name__.replace("_", " ")
+        print(f"  {time.monotonic() - begun:4.0f} s  {fact}", flush=True)
     size = int(docker("image", "inspect", "--format", "{{.Size}}", image_of("api")))
     print(f"  the image of API and workers holds {size / 1e6:,.0f} MB")
 
@@ -164,7 +165,9 @@ def a_worker_that_is_told_to_stop_gives_its_run_back() -> None:
     docker("stop", container)
     state = inspect(container)["State"]
     assert state["ExitCode"] == 0, state
-    endings = sql(f"SELECT ending FROM attempts WHERE worker = '{owner}' AND job_id IN {runs(race)}")
+    endings = sql(
+        f"SELECT ending FROM attempts WHERE worker = '{owner}' AND job_id IN {runs(race)}"
+    )
     assert endings in ("drained", "succeeded"), endings
     compose("up", "--detach", "--no-recreate", "--scale", "worker=3")
     assert outcome_of(finished(race, 600)) == undisturbed[0]
@@ -219,7 +222,7 @@ def url() -> str:
 
 
 def first_key() -> str:
-    return Path(os.environ.get("TRIMTAB_SECRETS", "secrets"), "trimtab_first_key").read_text().strip()
+    return Path("secrets/trimtab_first_key").read_text().strip()
 
 
 def ask(
@@ -233,8 +236,9 @@ def ask(
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")
-            assert error.code in (500, 503), f"{path}: {error.code} {said}"
+            if error.code not in (500, 503):
+                said = error.read().decode(errors="replace")
+                raise AssertionError(f"{path}: {error.code} {said}") from None
         except (OSError, subprocess.CalledProcessError):
             pass
         time.sleep(1)
