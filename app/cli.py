@@ -513,9 +513,15 @@ def create_key(
     expires_in_days: Annotated[
         float | None, typer.Option(help="After which it opens nothing; never unless given.")
     ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Of a key made elsewhere, in place of a new one."
+        ),
+    ] = None,
 ) -> None:
     """Make a key and print it, this once: what is kept of it is a hash."""
-    from worker.keys import Scope, create
+    from worker.keys import KeyFormError, Scope, adopt, create
 
     if not 0 < len(name) <= 100 or not name.isprintable():
         _leave(Exit.BAD_INPUT, "The name should have 1 to 100 printable characters.")
@@ -523,6 +529,17 @@ def create_key(
         _leave(Exit.BAD_INPUT, "--expires-in-days should be above 0 and at most 36,500.")
     scopes = {Scope(each) for each in scope or (ScopeOption.SUBMIT, ScopeOption.READ)}
     lifetime_seconds = None if expires_in_days is None else expires_in_days * 86_400
+    if from_file is not None:
+        try:
+            given = from_file.read_text().strip()
+            with _database() as store:
+                key_id = adopt(store, given, name, scopes, lifetime_seconds=lifetime_seconds)
+        except OSError as error:
+            _leave(Exit.BAD_INPUT, f"{from_file} cannot be read: {error.strerror}.")
+        except KeyFormError as error:
+            _leave(Exit.BAD_INPUT, f"{from_file}: {error}")
+        typer.echo(f"The key {key_id} is known.", err=True)
+        return
     with _database() as store:
         key_id, key = create(store, name, scopes, lifetime_seconds=lifetime_seconds)
     # Alone on standard output, so that a script can take it from there.

@@ -8,6 +8,7 @@ nowhere.
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from worker.store import Store, db_now
 
 MARK = "tt"
 """What every key begins with, so that a search for lost secrets finds it."""
+_FORM = re.compile(rf"{MARK}_(?P<id>[0-9a-f]{{12}})_[A-Za-z0-9_-]{{43,200}}")
 NOBODY = ""
 """Marks what was made while no key was needed."""
 
@@ -33,6 +35,10 @@ class Scope(StrEnum):
     """To look at what was made with the key."""
     ADMIN = "admin"
     """Both, and with what was made with any key."""
+
+
+class KeyFormError(Exception):
+    """What was given as a key cannot be one; the message says why, without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,20 +61,50 @@ def create(
     lifetime_seconds: float | None = None,
 ) -> tuple[str, str]:
     """The id of a new key, and the key: whoever loses it needs another."""
-    key_id = secrets.token_hex(6)
-    text = f"{MARK}_{key_id}_{secrets.token_urlsafe(32)}"
-    with store.writing() as connection:
-        connection.execute(
-            insert(tables.keys).values(
-                id=key_id,
-                name=name,
-                sha256=_sha256(text),
-                scopes=sorted(scopes),
-                created_at=db_now(),
-                expires_at=None if lifetime_seconds is None else db_now() + lifetime_seconds,
-            )
+    text = f"{MARK}_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
+    return adopt(store, text, name, scopes, lifetime_seconds=lifetime_seconds), text
+
+
+def adopt(
+    store: Store,
+    text: str,
+    name: str,
+    scopes: Collection[Scope],
+    *,
+    lifetime_seconds: float | None = None,
+) -> str:
+    """The id of a key that was made elsewhere, as where a deployment brings its own. One that is
+    known already stays as it is, also where it was revoked.
+
+    Raises:
+        KeyFormError: it is too short or has another form, or its id is another key's.
+    """
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise KeyFormError(
+            f"A key reads {MARK}_ID_SECRET: 12 hexadecimal digits, and 43 to 200 letters, digits, "
+            "- or _ that nobody can guess."
         )
-    return key_id, text
+    key_id = form["id"]
+    columns = tables.keys.c
+    with store.writing() as connection:
+        known = connection.execute(
+            select(columns.sha256).where(columns.id == key_id)
+        ).scalar_one_or_none()
+        if known is None:
+            connection.execute(
+                insert(tables.keys).values(
+                    id=key_id,
+                    name=name,
+                    sha256=_sha256(text),
+                    scopes=sorted(scopes),
+                    created_at=db_now(),
+                    expires_at=None if lifetime_seconds is None else db_now() + lifetime_seconds,
+                )
+            )
+        elif not hmac.compare_digest(known, _sha256(text)):
+            raise KeyFormError(f"There is another key of the id {key_id}.")
+    return key_id
 
 
 def every(store: Store) -> list[Key]:

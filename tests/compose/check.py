@@ -21,20 +21,24 @@ COMPOSE = shlex.split(os.environ["COMPOSE"])
 OURS = ("api", "worker", "worker-short")
 PRIVATE = {"database": 5432, "broker": 6379}
 
+PATIENCE = float(os.environ.get("CHECK_PATIENCE", "1"))
+"""By which all times to wait are longer, as on a machine that has much else to do."""
+
 RACE: dict[str, Any] = {
     "model": {"architecture": "decoder_only", "decoder_layers": 6, "d_model": 64, "num_heads": 2},
     "training": {
         "learning_rate": 1e-3,
         "schedule": "constant",
         "warmup_steps": 20,
-        "steps": 150,
+        # Long enough to be killed in the middle of, also on a fast machine.
+        "steps": int(os.environ.get("CHECK_STEPS", "400")),
         "batch_size": 8,
         "sequence_length": 32,
     },
     "arms": ["post_ln", "pre_ln", "admin"],
     "seeds": 1,
 }
-"""Three runs, of some ten seconds each where nothing else runs."""
+"""Three runs, of some twenty seconds each where nothing else runs."""
 
 DIAGNOSIS: dict[str, Any] = {
     "model": {"architecture": "encoder_only", "encoder_layers": 2, "d_model": 32, "num_heads": 4},
@@ -51,8 +55,7 @@ def main() -> None:
         only_the_port_of_the_api_is_published,
         others_reach_neither_database_nor_broker,
         three_workers_train_the_arms_of_a_race_at_once,
-        a_worker_that_is_told_to_stop_gives_its_run_back,
-        kills_of_worker_broker_and_database_lose_nothing,
+        stops_and_kills_of_worker_broker_database_and_api_lose_nothing,
         data_survives_down_and_up,
     ]
     for check in checks:
@@ -157,47 +160,42 @@ undisturbed: list[Any] = []
 """What the race comes to where nobody kills anything."""
 
 
-def a_worker_that_is_told_to_stop_gives_its_run_back() -> None:
+def stops_and_kills_of_worker_broker_database_and_api_lose_nothing() -> None:
+    """A worker is told to stop, and then one of each dies by SIGKILL in the middle of the work; its
+    restart policy brings it back."""
     race = submit("/v1/races?fresh=true", RACE)
+    jobs = [diagnosed(seed) for seed in range(4)]
     until(lambda: len(owners_of_running_runs()) == 3, 120)
-    owner = owners_of_running_runs()[0]
-    container = owner.rpartition("@")[2]
-    docker("stop", container)
-    state = inspect(container)["State"]
+
+    stopped = owners_of_running_runs()[0]
+    docker("stop", container_of(stopped))
+    state = inspect(container_of(stopped))["State"]
     assert state["ExitCode"] == 0, state
-    endings = sql(
-        f"SELECT ending FROM attempts WHERE worker = '{owner}' AND job_id IN {runs(race)}"
-    )
+    endings = sql(f"SELECT ending FROM attempts WHERE worker = '{stopped}' AND {of_runs(race)}")
     assert endings in ("drained", "succeeded"), endings
-    compose("up", "--detach", "--no-recreate", "--scale", "worker=3")
-    assert outcome_of(finished(race, 600)) == undisturbed[0]
+    docker("start", container_of(stopped))
 
-
-def kills_of_worker_broker_and_database_lose_nothing() -> None:
-    """Each dies by SIGKILL in the middle of the work, and its restart policy brings it back."""
-    until(lambda: len(live_workers()) == 4, 180)
-    race = submit("/v1/races?fresh=true", RACE)
-    jobs = [submit("/v1/diagnoses?fresh=true", DIAGNOSIS | {"seed": i}) for i in range(6)]
-    until(lambda: len(owners_of_running_runs()) == 3, 120)
-    crash(owners_of_running_runs()[0].rpartition("@")[2])
-    jobs += [submit("/v1/diagnoses?fresh=true", DIAGNOSIS | {"seed": i}) for i in range(6, 9)]
+    jobs += [diagnosed(seed) for seed in range(4, 6)]
+    crash(container_of(owners_of_running_runs()[-1]))
+    jobs += [diagnosed(seed) for seed in range(6, 8)]
     crash(containers("broker")[0])
-    jobs += [submit("/v1/diagnoses?fresh=true", DIAGNOSIS | {"seed": i}) for i in range(9, 12)]
+    jobs += [diagnosed(seed) for seed in range(8, 10)]
     crash(containers("database")[0], user="postgres")
-    until(lambda: status_of("/readyz", key=None) == 200, 120)
+    until_ready()
     crash(containers("api")[0])
-    until(lambda: status_of("/readyz", key=None) == 200, 120)
+    until_ready()
 
     assert outcome_of(finished(race, 900)) == undisturbed[0]
     for job in jobs:
         assert finished(job, 300)["state"] == "succeeded", job
     ids = ", ".join(f"'{job['id']}'" for job in (race, *jobs))
-    twice = sql(
-        f"SELECT job_id FROM attempts WHERE ending = 'succeeded' AND (job_id IN ({ids}) OR job_id "
-        f"IN {runs(race)}) GROUP BY job_id HAVING count(*) <> 1"
+    once = f"job_id IN ({ids}) OR {of_runs(race)}"
+    counts = sql(
+        "SELECT DISTINCT count(*) FILTER (WHERE ending = 'succeeded') FROM attempts "
+        f"WHERE {once} GROUP BY job_id"
     )
-    assert twice == "", f"done twice: {twice}"
-    lost = sql(f"SELECT count(*) FROM attempts WHERE ending = 'lost' AND job_id IN {runs(race)}")
+    assert counts == "1", f"some job did not succeed exactly once, but: {counts.split()}"
+    lost = sql(f"SELECT count(*) FROM attempts WHERE ending = 'lost' AND {of_runs(race)}")
     assert int(lost) >= 1, "the kill met no run"
 
 
@@ -207,7 +205,7 @@ def data_survives_down_and_up() -> None:
     before = {job["id"]: ask(job["links"]["self"]) for job in ask("/v1/jobs?limit=5")["jobs"]}
     compose("down")
     compose("up", "--detach", "--no-build")
-    until(lambda: status_of("/readyz", key=None) == 200, 180)
+    until_ready()
     for job in before.values():
         assert ask(job["links"]["self"]) == job
     on_upload = DIAGNOSIS | {"data": {"kind": "upload", "id": uploaded["id"]}}
@@ -226,7 +224,7 @@ def first_key() -> str:
 
 
 def ask(
-    path: str, body: bytes | None = None, content_type: str = "application/json", attempts: int = 30
+    path: str, body: bytes | None = None, content_type: str = "application/json", attempts: int = 60
 ) -> Any:
     """The answer of the service; asked again while it is away, as a client should."""
     headers = {"authorization": f"Bearer {first_key()}", "content-type": content_type}
@@ -247,6 +245,15 @@ def ask(
 
 def submit(path: str, body: dict[str, Any]) -> Any:
     return ask(path, json.dumps(body).encode())
+
+
+def diagnosed(seed: int) -> Any:
+    """A small job, which is not finished yet."""
+    return submit("/v1/diagnoses?fresh=true", DIAGNOSIS | {"seed": seed})
+
+
+def until_ready() -> None:
+    until(lambda: status_of("/readyz", key=None) == 200, 180)
 
 
 def status_of(path: str, *, key: str | None) -> int:
@@ -287,8 +294,9 @@ def sql(query: str) -> str:
     return compose("exec", "-T", "database", "psql", "-U", "trimtab", "-At", "-c", query)
 
 
-def runs(race: Any) -> str:
-    return f"(SELECT id FROM jobs WHERE parent_id = '{race['id']}')"
+def of_runs(race: Any) -> str:
+    """A condition on attempts: that they are at the race's runs."""
+    return f"job_id IN (SELECT id FROM jobs WHERE parent_id = '{race['id']}')"
 
 
 def owners_of_running_runs() -> list[str]:
@@ -341,6 +349,11 @@ def inside(container: str, command: str) -> str:
     return docker("exec", container, "sh", "-c", command)
 
 
+def container_of(worker: str) -> str:
+    """The worker is named after its host, which is the container."""
+    return worker.rpartition("@")[2]
+
+
 def image_of(service: str) -> str:
     return str(inspect(containers(service)[0])["Image"])
 
@@ -384,7 +397,7 @@ def crash(container: str, user: str | None = None) -> None:
 
 
 def until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while True:
         try:
             if condition():

@@ -1,3 +1,4 @@
+import pytest
 from sqlalchemy import select, update
 
 from worker import keys
@@ -38,6 +39,41 @@ class TestFind:
         assert keys.find(store, text) is not None
         _pass(store, seconds=61)
         assert keys.find(store, text) is None
+
+
+class TestAdopt:
+    TEXT = "tt_0123456789ab_" + "0f" * 32
+
+    def test_lets_a_key_that_was_made_elsewhere_open(self, store: Store) -> None:
+        assert keys.adopt(store, self.TEXT, "first", READ) == "0123456789ab"
+        found = keys.find(store, self.TEXT)
+        assert found is not None
+        assert (found.name, found.scopes) == ("first", READ)
+
+    def test_of_a_known_key_changes_nothing_and_does_not_undo_its_revocation(
+        self, store: Store
+    ) -> None:
+        keys.adopt(store, self.TEXT, "first", READ)
+        keys.adopt(store, self.TEXT, "again", {Scope.ADMIN})
+        assert [(key.name, key.scopes) for key in keys.every(store)] == [("first", READ)]
+        keys.revoke(store, "0123456789ab")
+        keys.adopt(store, self.TEXT, "first", READ)
+        assert keys.find(store, self.TEXT) is None
+
+    def test_refuses_another_key_of_the_same_id_and_what_could_be_guessed(
+        self, store: Store
+    ) -> None:
+        keys.adopt(store, self.TEXT, "first", READ)
+        for wrong in (
+            self.TEXT[:-1] + "0",
+            "tt_0123456789ab_short",
+            "secret",
+            "",
+            self.TEXT + "\n",
+        ):
+            with pytest.raises(keys.KeyFormError) as refusal:
+                keys.adopt(store, wrong, "second", READ)
+            assert not wrong or wrong not in str(refusal.value)
 
 
 class TestSessions:
