@@ -55,8 +55,8 @@ STEP_COST = 3.3
 FORECAST_COST = 30.0
 """Of one whole probe, with the model that is built for it."""
 FORECASTS_OF_EDGES = 29
-FORECASTS_OF_PRESCRIPTIONS = 4
-"""As many as are usual; a stable model needs none, and one that nothing mends two dozen."""
+FORECASTS_OF_PRESCRIPTIONS = 10
+"""Of a model that is not stable; a stable one needs none, and one that nothing mends 24."""
 
 
 class Stages:

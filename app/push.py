@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from admin_core.watched_run import MOST_POINTS, RunEnd, StepPoint, WatchedRunSpec
+from app.client.connection import connection
 
 if TYPE_CHECKING:
     from admin_core.training.monitor import Monitor
@@ -49,7 +50,13 @@ class RefusedError(Exception):
 
 
 def push_to(
-    url: str, monitor: "Monitor", *, name: str, steps: int | None = None, every: int = 1
+    url: str,
+    monitor: "Monitor",
+    *,
+    name: str,
+    steps: int | None = None,
+    every: int = 1,
+    key: str | None = None,
 ) -> "Push":
     """Push what `monitor` is told to the service at `url`, for as long as the block lasts.
 
@@ -57,22 +64,32 @@ def push_to(
         name: of the run.
         steps: planned, for the share that is done.
         every: steps between two points; steps at which the monitor looks are always told.
+        key: of the service; TRIMTAB_KEY unless given.
 
     Raises:
         ValueError: the name is empty or too long, or one of the numbers is below 1.
     """
     if every < 1:
         raise ValueError(f"every is {every}, where 1 or more steps between two points are needed.")
-    return Push(url, monitor, WatchedRunSpec(name=name, steps=steps), every=every)
+    return Push(url, monitor, WatchedRunSpec(name=name, steps=steps), every=every, key=key)
 
 
 class Push:
     """A context manager; `run` is the run's address once the service has it."""
 
-    def __init__(self, url: str, monitor: "Monitor", spec: WatchedRunSpec, *, every: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        monitor: "Monitor",
+        spec: WatchedRunSpec,
+        *,
+        every: int,
+        key: str | None = None,
+    ) -> None:
         self.run: str | None = None
         self.dropped = 0
         self._url = url
+        self._key = key
         self._monitor = monitor
         self._spec = spec
         self._every = every
@@ -113,7 +130,8 @@ class Push:
 
     def _send(self) -> None:
         try:
-            with httpx.Client(base_url=self._url, timeout=REQUEST_SECONDS) as client:
+            options = connection(self._url, self._key, PATIENCE_SECONDS).options
+            with httpx.Client(**options | {"timeout": REQUEST_SECONDS}) as client:
                 self._send_until_closed(client)
         except Exception as error:
             # Whatever it is, it is no reason to disturb the loop.

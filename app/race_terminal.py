@@ -1,19 +1,10 @@
-"""A race for people at a terminal, while it runs and once it is over."""
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+"""A race for people at a terminal, once it is over."""
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from admin_core.progress import OnProgress
-from admin_core.progress import Progress as Step
-from admin_core.race_report import ArmResult, RaceOutcome, RacePoint, RaceReport
-
-OnRacePoint = Callable[[str, int, RacePoint], None]
-"""As in `admin_core.race`, which loads torch."""
+from admin_core.race_report import ArmResult, RaceOutcome, RaceReport
 
 _COLOURS = {
     RaceOutcome.CONVERGED: "green",
@@ -21,30 +12,6 @@ _COLOURS = {
     RaceOutcome.STALLED: "red",
     RaceOutcome.DIVERGED: "red",
 }
-
-
-@contextmanager
-def race_display() -> Iterator[tuple[OnProgress, OnRacePoint]]:
-    """The run that is on, its step and loss, and a bar of the whole race; on standard error, out of
-    the way of what is piped on."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting", total=1.0)
-
-        def on_progress(step: Step) -> None:
-            progress.update(task, completed=step.share)
-
-        def on_point(arm: str, seed: int, point: RacePoint) -> None:
-            loss = "not finite" if point.loss is None else f"{point.loss:.3f}"
-            said = f"{escape(arm)}, seed {seed}, step {point.step}: loss {loss}"
-            progress.update(task, description=said)
-
-        yield on_progress, on_point
 
 
 def print_race(report: RaceReport) -> None:

@@ -1,33 +1,14 @@
-"""A report for people at a terminal, and a progress bar while it is made."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""A report for people at a terminal."""
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from admin_core.progress import OnProgress
-from admin_core.progress import Progress as Step
 from admin_core.report import AmplificationSection, Branch, Report
 from app.verdict_terminal import print_verdict
 
 MOST_ROWS = 12
 """Branches shown of each stack; the JSON report holds them all."""
-
-
-@contextmanager
-def progress_bar() -> Iterator[OnProgress]:
-    """A bar on standard error, out of the way of what is piped on."""
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting", total=1.0)
-
-        def on_progress(step: Step) -> None:
-            progress.update(task, description=step.stage, completed=step.share)
-
-        yield on_progress
 
 
 def print_report(report: Report) -> None:

@@ -6,16 +6,20 @@ may have 65,536 characters, so that long tables are thinned.
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from admin_core.race_report import RaceReport
-from admin_core.report import Report
+from admin_core.report import Prescription, Report
 from admin_core.report_files import tables
 from admin_core.report_files.about import About
 from admin_core.report_files.footing import footing
 from admin_core.report_files.tables import NOTHING, Table
 
 MOST_SUBLAYERS = 200
+LONGEST_LINE = 88
+"""Characters of JSON that is written on one line."""
 MOST_REQUEST = 8_000
 """Characters of a request that is shown."""
 
@@ -38,7 +42,8 @@ def _diagnosis(report: Report, about: About) -> list[str]:
         parts += [
             f"## {prose(about.title)}: {tables.headline(report.verdict)}",
             table(tables.reasons(report.verdict)),
-            *(_titled(each) for each in tables.beside_the_reasons(report.verdict)),
+            *_prescriptions(report.verdict.prescriptions),
+            *(_titled(each) for each in tables.edges_and_beyond(report.verdict)),
         ]
     parts += [_titled(each) for each in tables.network(report)]
     if report.amplification is not None:
@@ -50,6 +55,24 @@ def _diagnosis(report: Report, about: About) -> list[str]:
     if report.branches:
         parts.append(_folded(tables.sublayers(report.branches, most=MOST_SUBLAYERS)))
     return parts
+
+
+def _prescriptions(prescriptions: Sequence[Prescription]) -> list[str]:
+    """The smallest change with its patch as a block to copy, and the others folded."""
+    if not prescriptions:
+        return []
+    first, *others = (_prescription(number, each) for number, each in enumerate(prescriptions))
+    parts = ["**What would mend it, the smallest change first**", first]
+    if others:
+        several = "1 other change" if len(others) == 1 else f"{len(others)} other changes"
+        parts.append(_details(several, "\n\n".join(others)))
+    return parts
+
+
+def _prescription(number: int, prescription: Prescription) -> str:
+    probability = tables.number(prescription.failure_probability, 2)
+    said = f"{number}\\. {prose(prescription.change)}: failure probability {probability}"
+    return f"{said}\n\n{_block(prescription.patch)}"
 
 
 def _race(report: RaceReport, about: About) -> list[str]:
@@ -66,12 +89,17 @@ def _race(report: RaceReport, about: About) -> list[str]:
 def _request(about: About) -> str:
     if about.request is None:
         return ""
-    text = json.dumps(about.request, indent=1, ensure_ascii=True)
-    if len(text) > MOST_REQUEST:
-        return ""
+    text = _block(about.request)
+    return "" if len(text) > MOST_REQUEST else _details("The request", text)
+
+
+def _block(value: Mapping[str, Any]) -> str:
+    """JSON in a block that can be copied from; on one line if it is short."""
+    text = json.dumps(value, ensure_ascii=True)
+    if len(text) > LONGEST_LINE:
+        text = json.dumps(value, indent=1, ensure_ascii=True)
     # Within JSON, a backquote stands in strings alone.
-    text = text.replace("`", "\\u0060")
-    return _details("The request", f"```json\n{text}\n```")
+    return "```json\n" + text.replace("`", "\\u0060") + "\n```"
 
 
 def table(shown: Table) -> str:

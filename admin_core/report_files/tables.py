@@ -80,8 +80,13 @@ def headline(verdict: Verdict) -> str:
 
 def beside_the_reasons(verdict: Verdict) -> list[Table]:
     """Prescriptions, edges, and what the predictor does not know: those that there are."""
-    found = (_prescriptions(verdict), _edges(verdict), _outside(verdict))
-    return [table for table in found if table.rows]
+    prescribed = _prescriptions(verdict)
+    return [*([prescribed] if prescribed.rows else []), *edges_and_beyond(verdict)]
+
+
+def edges_and_beyond(verdict: Verdict) -> list[Table]:
+    """Edges, and what the predictor does not know: those that there are."""
+    return [table for table in (_edges(verdict), _outside(verdict)) if table.rows]
 
 
 def _prescriptions(verdict: Verdict) -> Table:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -54,7 +54,9 @@ def look(service: Service, job: dict[str, Any], wait: float = 0) -> dict[str, An
     return found
 
 
-def events(service: Service, job: dict[str, Any], after: str | None = None) -> Iterator[Any]:
+def events(
+    service: Service, job: dict[str, Any], after: str | None = None
+) -> Generator[Any, None, None]:
     """Name, id and data of each event, until the stream ends."""
     headers = {} if after is None else {"Last-Event-ID": after}
     path = job["links"]["events"]

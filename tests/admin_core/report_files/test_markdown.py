@@ -1,5 +1,8 @@
+import json
+
 import pytest
 
+from admin_core.report import Prescription
 from admin_core.report_files.about import About
 from admin_core.report_files.markdown import code, markdown, paragraph, prose
 from tests.admin_core.reports import HOSTILE, deep_diagnosis, diagnosis, raced
@@ -78,3 +81,24 @@ def test_a_paragraph_is_no_list(text: str) -> None:
 
 def test_a_very_deep_model_fits_into_a_comment() -> None:
     assert len(markdown(deep_diagnosis(5_000), About(title="A model"))) < 65_536
+
+
+def test_the_first_prescription_is_a_block_to_copy_and_the_others_are_folded() -> None:
+    report = diagnosis()
+    assert report.verdict is not None
+    changes = [
+        Prescription(
+            change="Admin", patch={"model": {"scheme": "admin"}}, failure_probability=0.04
+        ),
+        Prescription(
+            change="A warm-up of 60 steps",
+            patch={"training": {"warmup_steps": 60}, "model": {"x": "```" + "y" * 90}},
+            failure_probability=0.1,
+        ),
+    ]
+    verdict = report.verdict.model_copy(update={"prescriptions": changes})
+    text = markdown(report.model_copy(update={"verdict": verdict}), About(title="A model"))
+    shown, _, folded = text.partition("<details><summary>1 other change</summary>\n\n")
+    assert '```json\n{"model": {"scheme": "admin"}}\n```' in shown
+    block = folded.partition("```json\n")[2].partition("\n```")[0]
+    assert json.loads(block) == changes[1].patch
