@@ -24,10 +24,12 @@ from admin_core.data.dataset import Dataset
 from admin_core.device import resolve_device
 from admin_core.environment import environment
 from admin_core.errors import InvalidSpecError, NoLossError, UnavailableError
+from admin_core.estimate.check import unexpected_variances
 from admin_core.forward import failures_told
 from admin_core.models.weights import load_weights
 from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.report import (
+    Finding,
     Report,
     StackName,
 )
@@ -43,6 +45,7 @@ from admin_core.spec import (
     DiagnosisSpec,
     OmegaSpec,
     TrainingSpec,
+    TransformerSpec,
 )
 from admin_core.streamed_diagnosis import streamed_report
 from admin_core.training.checkpoints import Checkpoint
@@ -328,8 +331,13 @@ def _report(
     omegas = None
     if Analysis.OMEGA in wanted:
         omegas = omega_section(plan.omega, applicable, source.comparators(branches))
+    rows = [reported(profile) for profile in profiles]
+    unexpected: list[Finding] = []
+    if not pretrained and isinstance(plan, DiagnosisSpec):
+        if isinstance(plan.model, TransformerSpec):
+            unexpected = unexpected_variances(plan, plan.model, rows)
     return Report(
-        branches=[reported(profile) for profile in profiles],
+        branches=rows,
         omega=omegas,
         amplification=amplification if Analysis.AMPLIFICATION in wanted else None,
         dependency=dependencies,
@@ -346,7 +354,7 @@ def _report(
             dropout_active=plan.omega.dropout,
             durations_seconds=stages.seconds,
         ),
-        findings=source.findings(model, branches),
+        findings=[*source.findings(model, branches), *unexpected],
         unavailable=unavailable,
     )
 

@@ -13,6 +13,7 @@ from admin_core.analysis.profiling import BranchProfile, average, reported
 from admin_core.analysis.streaming import StreamedModel
 from admin_core.analysis.stretch import resume, save_stretch
 from admin_core.environment import environment
+from admin_core.estimate.check import unexpected_variances
 from admin_core.models.streamed import StreamedTransformer
 from admin_core.progress import OnProgress, Progress
 from admin_core.report import Report
@@ -91,8 +92,9 @@ def streamed_report(
     omegas = None
     if Analysis.OMEGA in wanted:
         omegas = omega_section(spec.omega, source.applicability(()), source.comparators(()))
+    rows = [reported(profile) for profile in profiles]
     return Report(
-        branches=[reported(profile) for profile in profiles],
+        branches=rows,
         omega=omegas,
         amplification=amplification if Analysis.AMPLIFICATION in wanted else None,
         dependency=None,
@@ -110,6 +112,7 @@ def streamed_report(
             durations_seconds={"streamed": time.perf_counter() - start},
             streamed=True,
         ),
+        findings=unexpected_variances(spec, source.model, rows),
         unavailable=unavailable,
     )
 

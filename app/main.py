@@ -12,6 +12,7 @@ from app.routes import (
     datasets,
     diagnoses,
     diagnosis_events,
+    estimates,
     gate,
     health,
     jobs,
@@ -47,6 +48,7 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
     for part in (
         diagnoses,
         diagnosis_events,
+        estimates,
         omega,
         gate,
         reports,
