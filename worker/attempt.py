@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import structlog
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from admin_core.errors import AnalysisCancelledError, AnalysisReleasedError
@@ -21,6 +22,8 @@ from worker.settings import Settings
 from worker.store import Store
 
 log = structlog.get_logger(__name__)
+
+Form = TypeVar("Form", bound=BaseModel)
 
 BEAT_SECONDS = 0.5
 """Bounds how late a wish to cancel is heard; two short writes a second."""
@@ -92,6 +95,21 @@ class RunningAttempt:
         except SQLAlchemyError:
             # They wait on.
             log.warning("points did not reach the database", exc_info=True)
+
+    def understand(self, form: type[Form], told: Any) -> Form:
+        """What the database tells, as an object. Who wrote it has seen to it that it is right, so
+        that where it is not, it is of a later version: the job is given back for its workers.
+
+        Raises:
+            AnalysisCancelledError: the job was given back.
+        """
+        try:
+            return form.model_validate(told)
+        except ValidationError as error:
+            log.warning("given back: it is of another version", unknown=error.error_count())
+        # As if its message were sent already, so that it comes again after seconds, not at once.
+        jobs.release(self._store, self._held, published=True)
+        raise AnalysisCancelledError("it is of another version")
 
     def conclude_stopped(self) -> None:
         """Write down that the work stopped, and why."""

@@ -76,7 +76,7 @@ def diagnose(held: Claim, attempt: RunningAttempt) -> BaseModel:
     from admin_core.diagnosis import diagnose_spec
     from admin_core.training.checkpoints import Checkpoint
 
-    spec = DiagnosisSpec.model_validate(held.spec)
+    spec = attempt.understand(DiagnosisSpec, held.spec)
     checkpoint = Checkpoint(
         path=settings.artifacts / held.job_id / "profile.safetensors",
         every_seconds=settings.checkpoint_seconds,
@@ -113,7 +113,7 @@ def train(held: Claim, attempt: RunningAttempt) -> BaseModel:
     )
     log.info("training", from_checkpoint=checkpoint.path.exists())
     known = races.last_step(store, held.job_id)
-    spec = RunSpec.model_validate(held.spec["run"])
+    spec = attempt.understand(RunSpec, held.spec["run"])
     dataset = open_data(spec.data, settings, on_progress=attempt.on_progress)
 
     def tell(point: RacePoint) -> None:
@@ -148,8 +148,9 @@ def conclude_race(held: Claim, attempt: RunningAttempt) -> BaseModel:
     from admin_core.race import conclude
 
     attempt.on_progress(Progress("conclusion", 1.0))
-    results = [SeedResult.model_validate(found) for found in races.results_of(store, held.job_id)]
-    spec = RaceSpec.model_validate(held.spec)
+    found = races.results_of(store, held.job_id)
+    results = [attempt.understand(SeedResult, each) for each in found]
+    spec = attempt.understand(RaceSpec, held.spec)
     dataset = open_data(spec.data, settings, on_progress=attempt.on_progress)
     return conclude(spec, results, device=settings.device, dataset=dataset)
 

@@ -1,4 +1,5 @@
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from admin_core.spec import DiagnosisSpec
 from tests.service import SMALL
 from worker import jobs
 from worker.attempt import RunningAttempt
-from worker.jobs import Claim, State
+from worker.jobs import Claim, JobName, State
 from worker.settings import Settings
 from worker.store import Store
 
@@ -92,3 +93,21 @@ class TestARunningAttempt:
             work_until_stopped(attempt)
         attempt.conclude_stopped()
         assert state(store, held) == State.QUEUED
+
+    def test_gives_a_job_of_a_later_version_back_for_workers_that_know_its_words(
+        self, store: Store, held: Claim, tmp_path: Path
+    ) -> None:
+        attempt = RunningAttempt(store, held, settings(tmp_path))
+        later = held.spec | {"of_the_future": 1}
+        with pytest.raises(AnalysisCancelledError), attempt:
+            attempt.understand(DiagnosisSpec, later)
+        attempt.conclude_stopped()
+        assert state(store, held) == State.QUEUED
+        job = jobs.get(store, held.job_id)
+        assert job is not None
+        assert [attempt.ending for attempt in job.attempts] == ["released"]
+        # It comes again, but not at once.
+        again = partial(jobs.unpublished, store, list(JobName))
+        assert again(older_than_seconds=60) == []
+        assert again(older_than_seconds=-1) == [(held.job_id, JobName.DIAGNOSIS)]
+        assert jobs.claim(store, held.job_id, worker="newer", lease_seconds=60) is not None

@@ -125,12 +125,15 @@ def stop(store: Store, held: Claim) -> bool:
     return _finish(store, held, Ending.CANCELLED, state=State.CANCELLED)
 
 
-def release(store: Store, held: Claim) -> bool:
-    """Give the job back unfinished, because the worker shuts down; this is no lost attempt."""
+def release(store: Store, held: Claim, *, published: bool = False) -> bool:
+    """Give the job back unfinished, because the worker shuts down or does not understand it; this
+    is no lost attempt. `published` lets it wait as if its message were in the queue."""
     with store.writing() as connection:
         hold_race(connection, held.race_id)
         held_still = connection.execute(
-            update(tables.jobs).where(*_still_held(held)).values(**queued_again())
+            update(tables.jobs)
+            .where(*_still_held(held))
+            .values(queued_again() | ({"published_at": db_now()} if published else {}))
         ).rowcount
         if held_still:
             end_attempt(connection, held.job_id, held.number, Ending.RELEASED)
