@@ -16,6 +16,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -194,7 +196,8 @@ class Store:
                 yield connection
 
     def migrate(self) -> None:
-        """Bring the tables up to date. Processes that start together take turns."""
+        """Bring the tables up to date. Processes that start together take turns. Tables of a later
+        version stay as they are: they bear what this one writes."""
         if self._url.get_backend_name() == "sqlite" and self._url.database:
             Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
         config = Config()
@@ -203,7 +206,10 @@ class Store:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(7412066)"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            here = MigrationContext.configure(connection).get_current_revision()
+            known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+            if here is None or here in known:
+                command.upgrade(config, "head")
 
     @contextmanager
     def alone(self, name: str) -> Iterator[bool]:

@@ -12,12 +12,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from admin_core.spec import DiagnosisSpec
 from tests.service import SMALL, Service
-from worker import migrations
+from worker import jobs, migrations
 from worker.celery import SHORT_QUEUE, create_celery
 from worker.jobs import JobName
 from worker.queue import Queue
 from worker.settings import Settings
+from worker.store import Store
 
 
 def script() -> Config:
@@ -74,6 +76,15 @@ def test_tables_of_the_next_version_bear_the_statements_of_this_one(
         # What the old version writes and reads is taken and found.
         connection.execute(table.insert().values(**some_row(table)))
         assert len(connection.execute(sa.select(table)).all()) == 1
+
+
+def test_a_process_that_starts_on_tables_of_a_later_version_works_on_them(store: Store) -> None:
+    with store.writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(sa.text("ALTER TABLE jobs ADD COLUMN of_the_future VARCHAR(8)"))
+    store.migrate()
+    job_id, _ = jobs.submit(store, DiagnosisSpec.model_validate(SMALL))
+    assert jobs.claim(store, job_id, worker="old", lease_seconds=60) is not None
 
 
 def test_a_message_is_the_name_of_a_job_and_its_id_alone(tmp_path: Path) -> None:
