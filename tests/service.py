@@ -40,6 +40,7 @@ class Service:
         self, home: Path, settings: Mapping[str, str] | None = None, port: int = 0
     ) -> None:
         self.home = home
+        self.settings = dict(settings or {})
         self.database_url = (settings or {}).get(
             "TRIMTAB_DATABASE_URL", f"sqlite:///{home / 'trimtab.db'}"
         )

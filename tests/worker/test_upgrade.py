@@ -100,7 +100,8 @@ def test_a_message_is_the_name_of_a_job_and_its_id_alone(tmp_path: Path) -> None
 
 
 def test_a_worker_passes_over_messages_of_a_later_version(service: Service) -> None:
-    broker = f"redis+socket://{service.home / 'broker' / 'broker.sock'}"
+    embedded = f"redis+socket://{service.home / 'broker' / 'broker.sock'}"
+    broker = service.settings.get("TRIMTAB_BROKER_URL", embedded)
     sender = create_celery(Settings(home=service.home, broker_url=broker))
     sender.send_task("of-the-future", kwargs={"job_id": "x", "more": 1}, queue=SHORT_QUEUE)
     sender.send_task(JobName.DIAGNOSIS, kwargs={"job_id": "unknown"}, queue=SHORT_QUEUE)
