@@ -134,7 +134,7 @@ class Doorkeeper:
             token,
             max_age=int(SESSION_SECONDS),
             httponly=True,
-            samesite="strict",
+            samesite="lax",
             secure=request.url.scheme == "https",
         )
         return True
@@ -149,7 +149,7 @@ class Doorkeeper:
         token = request.cookies.get(SESSION_COOKIE)
         if token is not None:
             keys.end_session(self._store, token)
-        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="strict")
+        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
 
     def _by_key(self, presented: list[str], address: str) -> Key:
         scheme, _, text = presented[0].partition(" ")

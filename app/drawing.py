@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -49,21 +50,22 @@ class Drawing:
                     self._remember(key, await _draw(job, "html", "--title", title))
         return self._recall(key)
 
-    async def svg(self, job: Job, name: str, *, theme: str) -> bytes:
+    async def svg(self, job: Job, name: str, *, theme: str, layout: str = "wide") -> bytes:
         """One figure; those beside it are drawn with it, as most of the time goes into the first.
 
         Raises:
             DrawingError: it could not be drawn.
         """
-        key = (job.id, "svg", theme, name)
+        key = (job.id, "svg", theme, layout, name)
         if key not in self._drawn:
             async with self._one_at_a_time:
                 if key not in self._drawn:
-                    figures = json.loads(await _draw(job, "svg", "--theme", theme))
+                    arguments = ("--theme", theme, "--layout", layout)
+                    figures = json.loads(await _draw(job, "svg", *arguments))
                     others = {other: svg for other, svg in figures.items() if other != name}
                     # Last, so that it is the last to be forgotten.
                     for each, drawn in {**others, name: figures[name]}.items():
-                        self._remember((job.id, "svg", theme, each), drawn.encode())
+                        self._remember((job.id, "svg", theme, layout, each), drawn.encode())
         return self._recall(key)
 
     async def png(self, job: Job, name: str, *, theme: str) -> bytes:
@@ -80,6 +82,32 @@ class Drawing:
                     self._remember(key, await _draw(job, "png", *arguments))
         return self._recall(key)
 
+    async def comparison(
+        self, reports: Mapping[str, Job], name: str, *, theme: str, layout: str = "wide"
+    ) -> bytes:
+        """One figure of several finished jobs together, by their labels.
+
+        Raises:
+            DrawingError: it could not be drawn.
+        """
+        ids = ",".join(f"{label} {job.id}" for label, job in reports.items())
+        key = (ids, "comparison", theme, layout, name)
+        if key not in self._drawn:
+            async with self._one_at_a_time:
+                if key not in self._drawn:
+                    given = {
+                        "reports": {
+                            label: {"kind": _kind(job), "report": job.report}
+                            for label, job in reports.items()
+                        }
+                    }
+                    words = ("comparison", "svg", "--theme", theme, "--layout", layout)
+                    figures = json.loads(await _answer_of(given, *words, job_id=ids))
+                    others = {other: svg for other, svg in figures.items() if other != name}
+                    for each, drawn in {**others, name: figures[name]}.items():
+                        self._remember((ids, "comparison", theme, layout, each), drawn.encode())
+        return self._recall(key)
+
     def _remember(self, key: tuple[str, ...], drawn: bytes) -> None:
         self._bytes += len(drawn) - len(self._drawn.pop(key, b""))
         self._drawn[key] = drawn
@@ -92,21 +120,28 @@ class Drawing:
 
 
 async def _draw(job: Job, *arguments: str) -> bytes:
-    """The answer of `python -m admin_core.report_files`."""
+    given: dict[str, Any] = {"report": job.report, "request": job.spec}
+    return await _answer_of(given, _kind(job), *arguments, job_id=job.id)
+
+
+def _kind(job: Job) -> str:
     # A report that was pushed is a diagnosis's.
-    kind = JobName.RACE if job.kind == JobName.RACE else JobName.DIAGNOSIS
+    return JobName.RACE if job.kind == JobName.RACE else JobName.DIAGNOSIS
+
+
+async def _answer_of(given: dict[str, Any], *arguments: str, job_id: str) -> bytes:
+    """The answer of `python -m admin_core.report_files`."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "admin_core.report_files", kind, *arguments),
+        *(sys.executable, "-m", "admin_core.report_files", *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    given: dict[str, Any] = {"report": job.report, "request": job.spec}
     try:
         async with asyncio.timeout(TIME_LIMIT_SECONDS):
             drawn, said = await process.communicate(json.dumps(given).encode())
     except TimeoutError:
-        log.error("drawing took too long", job_id=job.id, what=arguments[0])
+        log.error("drawing took too long", job_id=job_id, what=arguments[1])
         raise DrawingError from None
     finally:
         # Also when the request is gone, or the service stops.
@@ -115,6 +150,6 @@ async def _draw(job: Job, *arguments: str) -> bytes:
             await process.wait()
     if process.returncode != 0:
         tail = said.decode(errors="replace")[-2000:]
-        log.error("drawing failed", job_id=job.id, what=arguments[0], said=tail)
+        log.error("drawing failed", job_id=job_id, what=arguments[1], said=tail)
         raise DrawingError
     return drawn

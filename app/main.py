@@ -6,6 +6,7 @@ from fastapi import Depends, FastAPI
 
 from app.auth import Doorkeeper, caller
 from app.drawing import Drawing
+from app.pages.routers import PAGES
 from app.problems import add_problems, documented
 from app.request_log import RequestLog
 from app.routes import (
@@ -65,4 +66,6 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
             part.router, dependencies=[Depends(caller)], responses=documented(401, 403, 429)
         )
     app.include_router(health.router)
+    for page in PAGES:
+        app.include_router(page)
     return app

@@ -107,8 +107,8 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(AdminCoreError, _core_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(IdempotencyKeyReusedError, _key_reused)
-    app.add_exception_handler(TooManyJobsError, _too_many_jobs)
-    app.add_exception_handler(QueueFullError, _queue_full)
+    app.add_exception_handler(TooManyJobsError, _no_room)
+    app.add_exception_handler(QueueFullError, _no_room)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -167,24 +167,24 @@ async def _key_reused(_: Request, __: Exception) -> ProblemResponse:
     )
 
 
-async def _too_many_jobs(_: Request, error: Exception) -> ProblemResponse:
-    assert isinstance(error, TooManyJobsError)
-    problem = TOO_MANY_JOBS.problem(
-        f"A key may have {error.limit:,} jobs queued or running. Wait for one to end, cancel one, "
-        "or raise TRIMTAB_MAX_JOBS_PER_KEY.",
-        limit=error.limit,
-    )
-    return ProblemResponse(problem, {"Retry-After": str(FULL_RETRY_AFTER_SECONDS)})
+async def _no_room(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, TooManyJobsError | QueueFullError)
+    return ProblemResponse(no_room(error), {"Retry-After": str(FULL_RETRY_AFTER_SECONDS)})
 
 
-async def _queue_full(_: Request, error: Exception) -> ProblemResponse:
-    assert isinstance(error, QueueFullError)
-    problem = QUEUE_FULL.problem(
+def no_room(error: TooManyJobsError | QueueFullError) -> Problem:
+    """Of a request that would be one job too many."""
+    if isinstance(error, TooManyJobsError):
+        return TOO_MANY_JOBS.problem(
+            f"A key may have {error.limit:,} jobs queued or running. Wait for one to end, cancel "
+            "one, or raise TRIMTAB_MAX_JOBS_PER_KEY.",
+            limit=error.limit,
+        )
+    return QUEUE_FULL.problem(
         f"There are {error.limit:,} jobs in the queue, and no room for another. Try again later, "
         "or raise TRIMTAB_MAX_QUEUED_JOBS.",
         limit=error.limit,
     )
-    return ProblemResponse(problem, {"Retry-After": str(FULL_RETRY_AFTER_SECONDS)})
 
 
 async def _http_error(_: Request, error: Exception) -> ProblemResponse:

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import vl_convert
 
 from admin_core.figures.figure import Figure
-from admin_core.figures.theme import INK, Theme, drawable, vega_lite
+from admin_core.figures.theme import INK, Layout, Theme, drawable, vega_lite
 
 PNG_SCALE = 2.0
 
@@ -26,9 +26,9 @@ def png(figure: Figure, theme: Theme = Theme.LIGHT) -> bytes:
     return drawn
 
 
-def svg(figure: Figure, theme: Theme = Theme.LIGHT) -> str:
+def svg(figure: Figure, theme: Theme = Theme.LIGHT, layout: Layout = Layout.WIDE) -> str:
     """The figure as an SVG whose text stays text, with title and caption for who cannot see it."""
-    drawn: str = vl_convert.vegalite_to_svg(vega_lite(figure, theme), allowed_base_urls=[])
+    drawn: str = vl_convert.vegalite_to_svg(vega_lite(figure, theme, layout), allowed_base_urls=[])
     if theme is Theme.PAGE:
         drawn = drawn.replace(INK[theme], "currentColor")
     # Several figures may stand in one page, where an id stands for one thing; and Vega counts on

@@ -19,6 +19,14 @@ class Theme(StrEnum):
     """Whatever is behind it, in the colour of the text around it; for SVG within a page."""
 
 
+class Layout(StrEnum):
+    """How much room a figure has."""
+
+    WIDE = "wide"
+    NARROW = "narrow"
+    """A telephone's: panels below each other, legends at the bottom."""
+
+
 INK = {Theme.LIGHT: "#22262B", Theme.DARK: "#E4E7EB", Theme.PAGE: "#010203"}
 """Of letters and axes. A page's stands for its `currentColor`, which Vega does not know."""
 
@@ -27,13 +35,19 @@ BACKGROUND = {Theme.LIGHT: "#FFFFFF", Theme.DARK: "#14171A", Theme.PAGE: None}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def vega_lite(figure: Figure, theme: Theme = Theme.LIGHT) -> Chart:
+NARROW_WIDTH = 300
+"""Of the widest panel of a narrow figure, without its axis."""
+
+
+def vega_lite(figure: Figure, theme: Theme = Theme.LIGHT, layout: Layout = Layout.WIDE) -> Chart:
     """A whole Vega-Lite spec, to be drawn by any tool that reads one."""
     ink = INK[theme]
+    chart = _narrow(figure.chart) if layout is Layout.NARROW else figure.chart
+    at_the_bottom = {"orient": "bottom", "columns": 2} if layout is Layout.NARROW else {}
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "description": drawable(figure.caption),
-        **drawable(figure.chart),
+        **drawable(chart),
         "config": {
             "background": BACKGROUND[theme],
             "font": "DejaVu Sans, Verdana, sans-serif",
@@ -56,10 +70,20 @@ def vega_lite(figure: Figure, theme: Theme = Theme.LIGHT) -> Chart:
                 "symbolStrokeWidth": 3,
                 "symbolOpacity": 1,
                 "labelLimit": 260,
+                **at_the_bottom,
             },
             "line": {"strokeWidth": 1.6},
         },
     }
+
+
+def _narrow(chart: Chart) -> Chart:
+    """The same chart with its panels below each other, and none too wide."""
+    if "hconcat" in chart:
+        others = {name: value for name, value in chart.items() if name != "hconcat"}
+        return {**others, "vconcat": [_narrow(panel) for panel in chart["hconcat"]]}
+    width = chart.get("width")
+    return {**chart, "width": min(width, NARROW_WIDTH)} if isinstance(width, int) else chart
 
 
 def drawable(value: Any) -> Any:

@@ -3,16 +3,20 @@
     python -m admin_core.report_files diagnosis html --title TITLE
     python -m admin_core.report_files race svg --theme dark    all figures, as JSON by name
     python -m admin_core.report_files race png --figure curves
+    python -m admin_core.report_files comparison svg
 
-Standard input is {"report": ..., "request": ...}; the answer is on standard output.
+Standard input is {"report": ..., "request": ...}, or of a comparison {"reports": {LABEL: {"kind":
+..., "report": ...}, ...}}; the answer is on standard output.
 """
 
 import argparse
 import json
 import sys
 
+from admin_core.figures.comparison import comparison
+from admin_core.figures.figure import Figure
 from admin_core.figures.of_report import figures
-from admin_core.figures.theme import Theme
+from admin_core.figures.theme import Layout, Theme
 from admin_core.race_report import RaceReport
 from admin_core.report import Report
 from admin_core.report_files.about import About
@@ -26,31 +30,37 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("kind", choices=[*KINDS, "comparison"])
     parser.add_argument("wanted", choices=("html", "svg", "png"))
     parser.add_argument("--title", default="Report")
     parser.add_argument("--theme", type=Theme, choices=list(Theme), default=Theme.LIGHT)
+    parser.add_argument("--layout", type=Layout, choices=list(Layout), default=Layout.WIDE)
     parser.add_argument("--figure", help="of a png")
     asked = parser.parse_args()
     given = json.load(sys.stdin)
-    report = KINDS[asked.kind].model_validate(given["report"])
-    sys.stdout.buffer.write(_drawn(asked, report, given["request"]))
+    if asked.kind == "comparison":
+        reports = {
+            label: KINDS[each["kind"]].model_validate(each["report"])
+            for label, each in given["reports"].items()
+        }
+        answer = _drawn(asked, comparison(reports))
+    elif asked.wanted == "html":
+        from admin_core.report_files.html import html  # here, so that --help is quick
+
+        report = KINDS[asked.kind].model_validate(given["report"])
+        answer = html(report, About(title=asked.title, request=given["request"])).encode()
+    else:
+        answer = _drawn(asked, figures(KINDS[asked.kind].model_validate(given["report"])))
+    sys.stdout.buffer.write(answer)
 
 
-def _drawn(
-    asked: argparse.Namespace, report: Report | RaceReport, request: dict[str, object] | None
-) -> bytes:
-    # Here, so that --help is quick.
+def _drawn(asked: argparse.Namespace, declared: list[Figure]) -> bytes:
     from admin_core.figures.rendering import png, svg
-    from admin_core.report_files.html import html
 
-    if asked.wanted == "html":
-        return html(report, About(title=asked.title, request=request)).encode()
     if asked.wanted == "svg":
-        drawn = {figure.name: svg(figure, asked.theme) for figure in figures(report)}
+        drawn = {figure.name: svg(figure, asked.theme, asked.layout) for figure in declared}
         return json.dumps(drawn).encode()
-    figure = next(figure for figure in figures(report) if figure.name == asked.figure)
-    return png(figure, asked.theme)
+    return png(next(figure for figure in declared if figure.name == asked.figure), asked.theme)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from admin_core.figures.figure import Figure, FigureFormat
 from admin_core.figures.of_report import OF_DIAGNOSIS, OF_RACE, figures
-from admin_core.figures.theme import Theme, vega_lite
+from admin_core.figures.theme import Layout, Theme, vega_lite
 from admin_core.race_report import RaceReport
 from admin_core.report import Outcome, Report
 from admin_core.report_files.about import About
@@ -73,6 +73,9 @@ _FIGURE = _file(*(MEDIA_TYPES.get(each, "application/json") for each in FigureFo
 Suffix = Annotated[FileFormat, Path(description="`html`, `md` or `json`.")]
 FigureSuffix = Annotated[FigureFormat, Path(description="`svg`, `png`, or Vega-Lite as `json`.")]
 ThemeQuery = Annotated[FigureTheme, Query(description="The background it is drawn for.")]
+LayoutQuery = Annotated[
+    Layout, Query(description="`narrow` has its panels below each other; of SVG and JSON.")
+]
 
 
 @router.get(
@@ -137,7 +140,7 @@ async def get_junit(
     tag = _etag(job, f"junit.{fail_on}")
     if is_known(tag, request):
         return Response(status_code=304, headers={"ETag": tag})
-    report = _parsed(job)
+    report = parsed(job)
     text = report_file(report, ReportFormat.JUNIT, _about(job), fail_on=Outcome(fail_on))
     return _answer(text, "application/xml", tag, f"{_file_name(job)}.junit.xml")
 
@@ -158,11 +161,12 @@ async def get_diagnosis_figure(
     caller: CallerDep,
     drawing: DrawingDep,
     theme: ThemeQuery = FigureTheme.LIGHT,
+    layout: LayoutQuery = Layout.WIDE,
     wait: Wait = 0,
 ) -> Response:
     """`branches`, `omega`, `amplification`, `dependency`, `gradients` or `attention_logits`."""
     job = await finished_job(store, waiting, caller, job_id, DIAGNOSES, wait)
-    return await _figure(job, name, suffix, Theme(theme), request, drawing)
+    return await _figure(job, name, suffix, (Theme(theme), layout), request, drawing)
 
 
 @router.get(
@@ -181,18 +185,19 @@ async def get_race_figure(
     caller: CallerDep,
     drawing: DrawingDep,
     theme: ThemeQuery = FigureTheme.LIGHT,
+    layout: LayoutQuery = Layout.WIDE,
     wait: Wait = 0,
 ) -> Response:
     """`curves`, `outcomes` or `gradient_norms`."""
     job = await finished_job(store, waiting, caller, race_id, (JobName.RACE,), wait)
-    return await _figure(job, name, suffix, Theme(theme), request, drawing)
+    return await _figure(job, name, suffix, (Theme(theme), layout), request, drawing)
 
 
 async def _report(job: Job, suffix: FileFormat, request: Request, drawing: DrawingDep) -> Response:
     tag = _etag(job, f"report.{suffix}")
     if is_known(tag, request):
         return Response(status_code=304, headers={"ETag": tag})
-    report = await run_in_threadpool(_parsed, job)
+    report = await run_in_threadpool(parsed, job)
     headers = {}
     content: bytes | str
     if suffix is FileFormat.HTML:
@@ -211,11 +216,12 @@ async def _figure(
     job: Job,
     name: str,
     suffix: FigureFormat,
-    theme: Theme,
+    look: tuple[Theme, Layout],
     request: Request,
     drawing: DrawingDep,
 ) -> Response:
-    tag = _etag(job, f"{name}.{theme}.{suffix}")
+    theme, layout = look
+    tag = _etag(job, f"{name}.{theme}.{layout}.{suffix}")
     # Names are few, so that an unknown one is refused before anything is drawn.
     if name not in (OF_RACE if job.kind == JobName.RACE else OF_DIAGNOSIS):
         raise _no_figure(job, name)
@@ -229,11 +235,11 @@ async def _figure(
     try:
         match suffix:
             case FigureFormat.SVG:
-                content = await drawing.svg(job, name, theme=theme)
+                content = await drawing.svg(job, name, theme=theme, layout=layout)
             case FigureFormat.PNG:
                 content = await drawing.png(job, name, theme=theme)
             case FigureFormat.JSON:
-                content = json.dumps(vega_lite(declared[name], theme), allow_nan=False)
+                content = json.dumps(vega_lite(declared[name], theme, layout), allow_nan=False)
     except DrawingError:
         raise ProblemError(CANNOT_DRAW.problem(_TRY_OTHERS)) from None
     media_type = MEDIA_TYPES.get(suffix, "application/json")
@@ -259,10 +265,10 @@ def _no_figure(job: Job, name: str, there: list[str] | None = None) -> ProblemEr
 
 
 def _figures(job: Job) -> list[Figure]:
-    return figures(_parsed(job))
+    return figures(parsed(job))
 
 
-def _parsed(job: Job) -> Report | RaceReport:
+def parsed(job: Job) -> Report | RaceReport:
     """The report; raises a problem if it was stored by a version that wrote others."""
     form = RaceReport if job.kind == JobName.RACE else Report
     try:

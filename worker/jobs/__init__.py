@@ -31,7 +31,7 @@ from worker.jobs.job import (
     new_id,
 )
 from worker.jobs.publishing import mark_published, unpublished
-from worker.jobs.reading import finished_among, get, newest
+from worker.jobs.reading import finished_among, get, newest, specs_of
 from worker.jobs.reaping import MAX_ATTEMPTS, lose_job, lose_worker, reap
 from worker.jobs.submitting import (
     IdempotencyKeyReusedError,
@@ -92,6 +92,7 @@ __all__ = [
     "reap",
     "release",
     "spec_sha256",
+    "specs_of",
     "stop",
     "submit",
     "succeed",

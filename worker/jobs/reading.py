@@ -56,6 +56,16 @@ def newest(
         return [JobSummary(**row._mapping) for row in connection.execute(query)]
 
 
+def specs_of(store: Store, job_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What was asked of each of the jobs, by id."""
+    columns = tables.jobs.c
+    with store.reading() as connection:
+        rows = connection.execute(
+            select(columns.id, columns.spec).where(columns.id.in_(list(job_ids)))
+        )
+        return {row.id: row.spec for row in rows}
+
+
 def finished_among(store: Store, job_ids: Collection[str]) -> set[str]:
     """Which of these jobs are finished, or unknown."""
     columns = tables.jobs.c
