@@ -38,6 +38,7 @@ from worker.keys import NOBODY, Key, Scope
 from worker.requester import Requester
 from worker.settings import RequireKey, Settings
 from worker.store import Store
+from worker.telemetry import current_traceparent
 
 SESSION_COOKIE = "trimtab_session"
 SESSION_SECONDS = 12 * 3600.0
@@ -58,6 +59,8 @@ class Caller:
     name: str
     """Of the key."""
     scopes: frozenset[Scope]
+    counted_as: str
+    """Their key or, where none is needed, their address."""
     requester: Requester
     """The same for those who write jobs down."""
 
@@ -182,6 +185,7 @@ class Doorkeeper:
         requester = Requester(
             key_id=NOBODY if key is None else key.id,
             request_id=request.scope.get("request_id"),
+            traceparent=current_traceparent(),
             most_unfinished=settings.max_jobs_per_key,
             most_queued=settings.max_queued_jobs,
         )
@@ -189,17 +193,19 @@ class Doorkeeper:
             key_id=requester.key_id,
             name="operator" if key is None else key.name,
             scopes=frozenset(Scope) if key is None else key.scopes,
+            counted_as=requester.key_id or _address(request),
             requester=requester,
         )
 
     def _count(self, caller: Caller, request: Request) -> None:
-        who = caller.key_id or _address(request)
         rates = [("all", self._rate)]
         if request.method not in SAFE_METHODS:
             rates.append(("submit", self._submit_rate))
         for what, rate in rates:
-            if rate is not None and not self._rates.hit(rate, what, who):
-                raise self._too_often(rate, f"More than {rate} were asked for", what, who)
+            if rate is not None and not self._rates.hit(rate, what, caller.counted_as):
+                raise self._too_often(
+                    rate, f"More than {rate} were asked for", what, caller.counted_as
+                )
 
     def _count_wrong_key(self, address: str) -> None:
         if not self._rates.hit(WRONG_KEYS, "wrong", address):

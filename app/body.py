@@ -1,5 +1,6 @@
 """How request bodies are read: as JSON that says so, of bounded size and depth."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from email.message import Message
 from typing import Any
@@ -8,11 +9,23 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
-from app.problems import MALFORMED_JSON, NOT_JSON, TOO_LARGE, ProblemError
+from app.problems import MALFORMED_JSON, NOT_JSON, TOO_LARGE, TOO_SLOW, ProblemError
 
 READ_ON = 4
 """Limits up to which a body that is too large is read, and thrown away, before it is refused. A
 client that is still sending when its connection closes may see a reset in place of the answer."""
+
+
+BODY_SECONDS = 30.0
+"""For a whole body of JSON, which is small."""
+
+
+def too_slow(seconds: float) -> ProblemError:
+    """Of a body that did not come in time."""
+    return ProblemError(
+        TOO_SLOW.problem(f"The body should have come within {seconds:g} seconds."),
+        {"Connection": "close"},
+    )
 
 
 class JsonRoute(APIRoute):
@@ -66,12 +79,16 @@ class JsonRequest(Request):
         )
         body = bytearray()
         received = 0
-        async for chunk in self.stream():
-            received += len(chunk)
-            if received <= limit:
-                body += chunk
-            elif received > READ_ON * limit:
-                break
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in self.stream():
+                    received += len(chunk)
+                    if received <= limit:
+                        body += chunk
+                    elif received > READ_ON * limit:
+                        break
+        except TimeoutError:
+            raise too_slow(BODY_SECONDS) from None
         if received > limit:
             raise too_large
         return bytes(body)

@@ -17,6 +17,7 @@ from app.routes import (
     gate,
     health,
     jobs,
+    metrics,
     omega,
     prescriptions,
     presets,
@@ -26,6 +27,7 @@ from app.routes import (
     reports,
     runs,
 )
+from app.streams import Streams
 from app.waiting import Waiting
 from worker.queue import Queue
 from worker.settings import Settings
@@ -37,12 +39,15 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
         title="Trimtab",
         version=version("trimtab"),
         description="Says whether a Transformer will train, why not, and by which measurements.",
+        # Spans of requests, once there is somewhere for them to go; figures are under /metrics.
+        telemetry={"auto_configure": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
     app.state.store = store
     app.state.queue = queue
     app.state.waiting = Waiting(store)
     app.state.drawing = Drawing()
+    app.state.streams = Streams(settings.max_streams_per_key)
     app.state.doorkeeper = Doorkeeper(store, settings)
     add_problems(app)
     app.add_middleware(RequestLog)
@@ -66,6 +71,7 @@ def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
             part.router, dependencies=[Depends(caller)], responses=documented(401, 403, 429)
         )
     app.include_router(health.router)
+    app.include_router(metrics.router)
     for page in PAGES:
         app.include_router(page)
     return app

@@ -44,6 +44,7 @@ RUN_OVER = Kind("run-over", HTTPStatus.CONFLICT, "The run has ended")
 RUN_FULL = Kind("run-full", HTTPStatus.CONFLICT, "The run has all the points that it may have")
 UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The job is not finished")
 NOT_READY = Kind("not-ready", HTTPStatus.SERVICE_UNAVAILABLE, "The service is not ready")
+TOO_SLOW = Kind("body-too-slow", HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time")
 TOO_LARGE = Kind(
     "body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is above the limit"
 )

@@ -20,8 +20,9 @@ import uvicorn
 from app.auth import NoKeyError, guarded
 from app.embedded import BrokerError, EmbeddedBroker
 from app.main import create_app
+from app.slow_clients import PunctualProtocol
 from app.supervisor import WorkerSupervisor
-from worker import datasets, logs
+from worker import datasets, logs, telemetry
 from worker.dispatcher import Dispatcher
 from worker.queue import Queue
 from worker.settings import Queues, Settings
@@ -119,12 +120,15 @@ def serve_api(settings: Settings, *, host: str, port: int, announce: Callable[[s
 
 def _answer(settings: Settings, store: Store, queue: Queue, listener: socket.socket) -> None:
     """Answer requests until a signal says to stop."""
+    telemetry.configure("trimtab")
     app = create_app(settings, store, queue)
     config = uvicorn.Config(
         app,
         log_config=None,
         # There is a line of our own for each request.
         access_log=False,
+        http=PunctualProtocol,
+        limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=int(settings.shutdown_seconds),
         server_header=False,
     )

@@ -1,5 +1,6 @@
 """How a file is uploaded: as the body itself, piece by piece, of bounded size."""
 
+import asyncio
 import hashlib
 import os
 from email.message import Message
@@ -11,11 +12,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from admin_core.data.records import RecordFormat
-from app.body import READ_ON
+from app.body import READ_ON, too_slow
 from app.problems import TOO_LARGE, UNKNOWN_FORMAT, ProblemError
 from worker.problem import Kind
 
 BROKEN_OFF = Kind("broken-off", HTTPStatus.BAD_REQUEST, "The upload broke off")
+
+UPLOAD_SECONDS = 600.0
+"""For a whole file."""
 
 FORMATS = {
     "text/plain": RecordFormat.TEXT,
@@ -48,19 +52,22 @@ async def save_body(request: Request, path: Path, *, limit: int) -> str:
 
     Raises:
         ProblemError: it is larger than `limit`, counted as it comes, whatever its headers say; or
-            its sender went away.
+            its sender went away, or takes too long.
     """
     digest = hashlib.sha256()
     received = 0
     with path.open("wb") as file:
         try:
-            async for chunk in request.stream():
-                received += len(chunk)
-                if received <= limit:
-                    digest.update(chunk)
-                    await run_in_threadpool(file.write, chunk)
-                elif received > READ_ON * limit:
-                    break
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                async for chunk in request.stream():
+                    received += len(chunk)
+                    if received <= limit:
+                        digest.update(chunk)
+                        await run_in_threadpool(file.write, chunk)
+                    elif received > READ_ON * limit:
+                        break
+        except TimeoutError:
+            raise too_slow(UPLOAD_SECONDS) from None
         except ClientDisconnect:
             raise ProblemError(BROKEN_OFF.problem("Send the file again.")) from None
         file.flush()

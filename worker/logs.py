@@ -1,4 +1,4 @@
-"""One log line an event: JSON in a file of the process, readable on the terminal."""
+"""One log line an event: JSON in a file of the process; on standard error readable, or JSON too."""
 
 import logging
 import logging.handlers
@@ -6,7 +6,7 @@ import sys
 
 import structlog
 
-from worker.settings import Settings
+from worker.settings import LogFormat, Settings
 
 
 def configure(settings: Settings, process: str) -> None:
@@ -23,31 +23,29 @@ def configure(settings: Settings, process: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     settings.logs.mkdir(parents=True, exist_ok=True)
+    as_json = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+    )
+    as_text = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ],
+    )
     # Watched, so that a log rotator may move the file away.
     file = logging.handlers.WatchedFileHandler(settings.logs / f"{process}.log", delay=True)
-    file.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.processors.format_exc_info,
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(default=str),
-            ],
-        )
-    )
+    file.setFormatter(as_json)
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.dev.ConsoleRenderer(
-                    colors=sys.stderr.isatty(),
-                    exception_formatter=structlog.dev.plain_traceback,
-                ),
-            ],
-        )
-    )
+    terminal.setFormatter(as_json if settings.log_format is LogFormat.JSON else as_text)
     root = logging.getLogger()
     root.handlers[:] = [file, terminal]
     root.setLevel(logging.INFO)

@@ -47,6 +47,13 @@ class Queues(StrEnum):
     """Runs of races."""
 
 
+class LogFormat(StrEnum):
+    """How a line of the log looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class RequireKey(StrEnum):
     """When a request on a loopback address needs a key."""
 
@@ -122,8 +129,12 @@ class Settings(BaseSettings):
     """Jobs that are queued, whosever they are."""
     max_streams_per_key: Annotated[int, Field(gt=0)] = 50
     """Event streams that one key has open at a time, at one process."""
+    max_connections: Annotated[int, Field(gt=0)] = 800
+    """Open connections to one process, below what a system allows it to have open."""
     queues: Queues = Queues.ALL
     """Which jobs a worker takes."""
+    log_format: LogFormat = LogFormat.TEXT
+    """What a process writes to standard error; its file is always JSON."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """Between two checkpoints of a race's run."""
     lease_seconds: Annotated[float, Field(gt=0)] = 30.0

@@ -19,11 +19,12 @@ from admin_core.progress import Progress
 from admin_core.race_report import RacePoint, SeedResult
 from admin_core.race_spec import RaceSpec, RunSpec
 from admin_core.spec import Architecture, DiagnosisSpec, TrainingSpec, TransformerSpec
-from worker import artifacts, jobs, logs, races
+from worker import artifacts, jobs, logs, races, telemetry
 from worker.attempt import RunningAttempt
 from worker.celery import create_celery
 from worker.data import open_data
 from worker.jobs import Claim, JobName
+from worker.memory import resident_bytes
 from worker.problem import UNEXPECTED, problem_of
 from worker.settings import Queues, Settings
 from worker.store import Store
@@ -160,7 +161,9 @@ def work_on(job_id: str, work: Work, *, worker: str) -> Claim | None:
     has the job, or it is over."""
     held = jobs.claim(store, job_id, worker=worker, lease_seconds=settings.lease_seconds)
     if held is not None:
-        with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=held.number):
+        told = {"job_id": job_id, "attempt": held.number, "request_id": held.request_id}
+        with structlog.contextvars.bound_contextvars(**told), telemetry.attempt_span(held):
+            log.info("begun")
             _attempt(held, work)
     return held
 
@@ -195,6 +198,7 @@ def _set_up_logging(**_: Any) -> None:
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _warm_up(**_: Any) -> None:
     """Diagnose a tiny model, so that the first job need not wait for what torch loads late."""
+    telemetry.configure("trimtab-worker")
     if settings.queues is Queues.LONG:
         return  # A race takes long enough, and may never come.
     from admin_core.diagnosis import diagnose_spec
@@ -228,7 +232,7 @@ def _beat(worker: str) -> None:
     rest = threading.Event()
     while True:
         try:
-            jobs.worker_is_alive(store, worker)
+            jobs.worker_is_alive(store, worker, memory_bytes=resident_bytes())
         except SQLAlchemyError:
             log.warning("a heartbeat did not reach the database", exc_info=True)
         rest.wait(HEARTBEAT_SECONDS)

@@ -17,6 +17,7 @@ from app.deps import StoreDep, WaitingDep
 from app.job_answers import find_job
 from app.job_view import progress_json, race_json, run_json
 from app.problems import documented
+from app.streams import StreamPlace
 from worker import jobs, races
 from worker.jobs import FINISHED, Job, JobName
 from worker.races import Points, Run
@@ -41,6 +42,7 @@ async def watch_race(
     race_id: Annotated[str, Depends(_race_id)],
     store: StoreDep,
     waiting: WaitingDep,
+    place: StreamPlace,
     last_event_id: Annotated[
         int,
         Header(ge=0, lt=2**63, description="Of the last event seen; go on from there."),

@@ -18,6 +18,7 @@ from app.job_answers import find_job, shown, submitted
 from app.job_view import JobSummaryView, View, job_json
 from app.problems import RUN_FULL, RUN_OVER, ProblemError, documented
 from app.routes.race_events import POLL_SECONDS, ROWS
+from app.streams import StreamPlace
 from worker import jobs, races, watched_runs
 from worker.jobs import FINISHED, Job, JobName, State
 from worker.problem import Problem
@@ -172,6 +173,7 @@ async def watch_run(
     run_id: Annotated[str, Depends(_run_id)],
     store: StoreDep,
     waiting: WaitingDep,
+    place: StreamPlace,
     last_event_id: Annotated[
         int, Header(ge=0, lt=2**63, description="Of the last event seen; go on from there.")
     ] = 0,

@@ -7,18 +7,21 @@ from worker.jobs.job import State
 from worker.store import Store, db_now
 
 
-def worker_is_alive(store: Store, worker: str) -> None:
-    """Note a sign of life of a worker that takes jobs."""
+def worker_is_alive(store: Store, worker: str, *, memory_bytes: int | None = None) -> None:
+    """Note a sign of life of a worker that takes jobs, and what memory it holds."""
     with store.writing() as connection:
         known = connection.execute(
             update(tables.workers)
             .where(tables.workers.c.name == worker)
-            .values(heartbeat_at=db_now())
+            .values(heartbeat_at=db_now(), memory_bytes=memory_bytes)
         ).rowcount
         if not known:
             connection.execute(
                 insert(tables.workers).values(
-                    name=worker, started_at=db_now(), heartbeat_at=db_now()
+                    name=worker,
+                    started_at=db_now(),
+                    heartbeat_at=db_now(),
+                    memory_bytes=memory_bytes,
                 )
             )
 
