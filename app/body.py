@@ -16,6 +16,8 @@ READ_ON = 4
 client that is still sending when its connection closes may see a reset in place of the answer."""
 
 
+MOST_VALUES = 100_000
+"""In one body, of which each may break a rule, and be complained of; commas are what is counted."""
 BODY_SECONDS = 30.0
 """For a whole body of JSON, which is small."""
 
@@ -60,7 +62,15 @@ class JsonRequest(Request):
         # Unlike the standard library's, this parser is bounded in depth, whatever the Python.
         # NaN and infinity pass, so that the spec can name their field.
         try:
-            return from_json(await self.body())
+            body = await self.body()
+            if body.count(b",") >= MOST_VALUES:
+                raise ProblemError(
+                    TOO_LARGE.problem(
+                        f"The body has more than {MOST_VALUES:,} values. Send fewer.",
+                        limit=MOST_VALUES,
+                    )
+                )
+            return from_json(body)
         except ValueError as error:
             raise ProblemError(
                 MALFORMED_JSON.problem(f"The body cannot be read as JSON: {error}.")

@@ -11,6 +11,8 @@ from admin_core.watched_run import RunEnd, StepPoints, WatchedRunSpec
 from app.verification import Verification
 from worker.problem import FieldError
 
+MOST_ERRORS = 100
+"""That are told; whoever has more has other things to look at first."""
 LONGEST_PATH = 200
 """Characters; an unknown field's name is the sender's own, and may be long."""
 
@@ -24,6 +26,9 @@ def field_errors(errors: Iterable[Any], body: object) -> list[FieldError]:
     """
     found: dict[str, FieldError] = {}
     for error in errors:
+        # A hostile body breaks a rule in each of its members.
+        if len(found) == MOST_ERRORS:
+            break
         path = error_path(error["loc"], body)
         # A union reports once for each of its members; the first is the likeliest.
         found.setdefault(

@@ -219,6 +219,9 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     reference = {"$ref": "#/components/schemas/Problem"}
     for path in document["paths"].values():
         for operation in path.values():
+            if "requestBody" in operation:
+                slow = {"description": HTTPStatus.REQUEST_TIMEOUT.phrase}
+                operation["responses"].setdefault("408", slow)
             for status, response in operation["responses"].items():
                 if int(status) >= 400:
                     response["content"] = {MEDIA_TYPE: {"schema": reference}}

@@ -16,6 +16,7 @@ from types import FrameType
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from app.auth import NoKeyError, guarded
 from app.embedded import BrokerError, EmbeddedBroker
@@ -122,6 +123,11 @@ def _answer(settings: Settings, store: Store, queue: Queue, listener: socket.soc
     """Answer requests until a signal says to stop."""
     telemetry.configure("trimtab")
     app = create_app(settings, store, queue)
+    server_of(app, settings).run(sockets=[listener])
+
+
+def server_of(app: FastAPI, settings: Settings) -> uvicorn.Server:
+    """The HTTP server of an app, with bounds on connections."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -132,7 +138,7 @@ def _answer(settings: Settings, store: Store, queue: Queue, listener: socket.soc
         timeout_graceful_shutdown=int(settings.shutdown_seconds),
         server_header=False,
     )
-    _Server(config, on_exit=app.state.waiting.close).run(sockets=[listener])
+    return _Server(config, on_exit=app.state.waiting.close)
 
 
 def _guarded(settings: Settings, store: Store, host: str) -> Settings:

@@ -17,6 +17,7 @@ from app.deps import StoreDep, WaitingDep
 from app.job_answers import DIAGNOSES, find_job
 from app.job_view import job_json, progress_json
 from app.problems import documented
+from app.streams import StreamPlace
 from worker import jobs
 from worker.jobs import FINISHED, Job
 
@@ -37,6 +38,7 @@ async def watch_diagnosis(
     diagnosis_id: Annotated[str, Depends(_diagnosis_id)],
     store: StoreDep,
     waiting: WaitingDep,
+    place: StreamPlace,
     last_event_id: Annotated[
         str | None,
         Header(max_length=200, description="Of the last event seen; it is not told again."),

@@ -1,1 +1,1 @@
-"""Requests that nobody would write, by the thousand, made from the service's own OpenAPI document."""
+"""Requests that nobody would write, by the thousand, made from the service's own document."""

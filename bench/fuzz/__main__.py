@@ -1,9 +1,10 @@
 """`python -m bench.fuzz`: fuzz the whole API with keys, and say what was tried.
 
-A service of its own is started, in a folder that goes when it ends, with small limits on models and
-none on requests. Its first key has a finished report, a race, a run and a data set, so that there is
-something to find; schemathesis then makes requests of every operation, alone and in sequences, until
-there were as many cases as asked for. Exit code 1 if any answer was none that the document has.
+A service of its own is started, in a folder that goes when it ends, with small limits on models
+and none on requests. Its first key has a finished report, a race, a run and a data set, so that
+there is something to find; schemathesis then makes requests of every operation, alone and in
+sequences, until there were as many cases as asked for. Exit code 1 if any answer was none that the
+document has.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from worker.store import Store
 HERE = Path(__file__).parent
 TINY = {
     "model": {"architecture": "encoder_only", "encoder_layers": 2, "d_model": 8, "num_heads": 1},
-    "training": {"batch_size": 2, "sequence_length": 8},
+    "training": {"batch_size": 2, "sequence_length": 8, "steps": 4},
 }
 SETTINGS = {
     "TRIMTAB_REQUIRE_KEY": "always",
@@ -92,7 +93,8 @@ def _furnish(url: str, key: str) -> None:
     report = diagnose_spec(DiagnosisSpec.model_validate(TINY))
     pushed = {"spec": {"model": "tiny"}, "report": report.model_dump(mode="json")}
     plain = {"content-type": "text/plain"}
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as http:
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
         for answer in (
             http.post("/v1/reports", json=pushed),
             http.post("/v1/races", json=TINY | {"arms": ["post_ln", "admin"], "seeds": 1}),
@@ -105,12 +107,13 @@ def _furnish(url: str, key: str) -> None:
 def _fuzz(url: str, mine: str, others: str, home: Path, options: argparse.Namespace) -> bool:
     """Rounds with other seeds, until there were enough cases; whether any failed."""
     began, cases, probed, rounds, failed = time.monotonic(), 0, 0, 0, False
-    tally, told = home / "tally.json", home / "told.ndjson"
+    tally, told, document = (home / name for name in ("tally.json", "told.ndjson", "openapi.json"))
+    document.write_text(httpx.get(f"{url}/openapi.json", timeout=600).text)
     while cases < options.cases:
         status = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "--config-file", HERE / "fuzz.toml"),
-                *("run", f"{url}/openapi.json", "--header", f"Authorization: Bearer {mine}"),
+                *("run", document, "--url", url, "--header", f"Authorization: Bearer {mine}"),
                 *("--max-examples", str(options.examples), "--seed", str(options.seed + rounds)),
                 *("--report", "ndjson", "--report-ndjson-path", told, "--no-color"),
             ],
@@ -122,7 +125,7 @@ def _fuzz(url: str, mine: str, others: str, home: Path, options: argparse.Namesp
         failed |= status != 0
         rounds += 1
         cases += _cases(told)
-        probed += json.loads(tally.read_text())["probed"]
+        probed += json.loads(tally.read_text())["probed"] if tally.exists() else 0
         seconds = time.monotonic() - began
         print(
             f"{cases:,} cases in {rounds} rounds and {seconds:,.0f} s; {probed:,} jobs and data "
