@@ -35,6 +35,10 @@ test: install ## run all tests
 compose-check: ## bring docker-compose.yml up for real and see that it holds; needs Docker, takes minutes
 	@bash tests/compose/check.sh
 
+.PHONY: fuzz
+fuzz: install ## make 20,000 requests that nobody would write, with keys
+	@$(BIN)/python -m bench.fuzz
+
 .PHONY: lint
 lint: install ## check style and types, changing nothing
 	$(BIN)/ruff check .

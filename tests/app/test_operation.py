@@ -72,48 +72,51 @@ class Receiver:
         self._server.server_close()
 
 
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("k")
+
+
+@pytest.fixture(scope="module")
+def shown_once(folder: Path) -> dict[str, str]:
+    """Keys and a session, as they are shown once."""
+    store = Store(Settings(home=folder).database_url)
+    store.migrate()
+    both = (Scope.SUBMIT, Scope.READ)
+    shown = {
+        "mine": keys.create(store, "mine", both)[1],
+        "admin": keys.create(store, "admin", [Scope.ADMIN])[1],
+    }
+    key = keys.find(store, shown["mine"])
+    assert key is not None
+    shown["session"] = keys.start_session(store, key, lifetime_seconds=3_600)
+    store.close()
+    return shown
+
+
+@pytest.fixture(scope="module")
+def guarded(folder: Path, shown_once: dict[str, str], receiver: Receiver) -> Iterator[Service]:
+    service = Service(folder, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url})
+    service.wait_until_ready()
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def done(guarded: Service, shown_once: dict[str, str]) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {shown_once['mine']}", "X-Request-ID": "build-7"}
+    return guarded.http.post("/v1/diagnoses", params={"wait": 60}, json=SMALL, headers=headers)
+
+
 class TestAServiceWithKeys:
     """One job through the front door of a service that is told to trace, and what it leaves."""
-
-    @pytest.fixture(scope="class")
-    def receiver(self) -> Iterator[Receiver]:
-        receiver = Receiver()
-        yield receiver
-        receiver.close()
-
-    @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return tmp_path_factory.mktemp("k")
-
-    @pytest.fixture(scope="class")
-    def shown_once(self, folder: Path) -> dict[str, str]:
-        """Keys and a session, as they are shown once."""
-        store = Store(Settings(home=folder).database_url)
-        store.migrate()
-        both = (Scope.SUBMIT, Scope.READ)
-        shown = {
-            "mine": keys.create(store, "mine", both)[1],
-            "admin": keys.create(store, "admin", [Scope.ADMIN])[1],
-        }
-        key = keys.find(store, shown["mine"])
-        assert key is not None
-        shown["session"] = keys.start_session(store, key, lifetime_seconds=3_600)
-        store.close()
-        return shown
-
-    @pytest.fixture(scope="class")
-    def guarded(
-        self, folder: Path, shown_once: dict[str, str], receiver: Receiver
-    ) -> Iterator[Service]:
-        service = Service(folder, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url})
-        service.wait_until_ready()
-        yield service
-        assert service.stop() == 0
-
-    @pytest.fixture(scope="class")
-    def done(self, guarded: Service, shown_once: dict[str, str]) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {shown_once['mine']}", "X-Request-ID": "build-7"}
-        return guarded.http.post("/v1/diagnoses", params={"wait": 60}, json=SMALL, headers=headers)
 
     def test_answers_who_shows_one(self, guarded: Service, done: httpx.Response) -> None:
         assert guarded.http.get("/v1/jobs").status_code == 401
