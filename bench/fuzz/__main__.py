@@ -4,11 +4,10 @@ A service of its own is started, in a folder that goes when it ends, with small 
 and none on requests. Its first key has a finished report, a race, a run and a data set, so that
 there is something to find; schemathesis then makes requests of every operation, alone and in
 sequences, until there were as many cases as asked for. Exit code 1 if any answer was none that the
-document has.
+document has, or the service wrote an error into its log.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -16,20 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
-
 from admin_core.diagnosis import diagnose_spec
 from admin_core.spec import DiagnosisSpec
+from bench.fuzz.round import TINY, furnish, fuzz
 from worker import keys
 from worker.keys import Scope
 from worker.settings import Settings
 from worker.store import Store
 
-HERE = Path(__file__).parent
-TINY = {
-    "model": {"architecture": "encoder_only", "encoder_layers": 2, "d_model": 8, "num_heads": 1},
-    "training": {"batch_size": 2, "sequence_length": 8, "steps": 4},
-}
 SETTINGS = {
     "TRIMTAB_REQUIRE_KEY": "always",
     "TRIMTAB_RATE_LIMIT": "none",
@@ -46,20 +39,23 @@ SETTINGS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=20_000, help="at least so many")
-    parser.add_argument("--examples", type=int, default=100, help="of each operation in a round")
+    parser.add_argument("--examples", type=int, default=40, help="of each operation in a phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", action="store_true", help="have the jobs worked on as well")
     options = parser.parse_args()
+    report = diagnose_spec(DiagnosisSpec.model_validate(TINY)).model_dump(mode="json")
     with tempfile.TemporaryDirectory(prefix="tt-") as folder:
         home = Path(folder)
         mine, others = _keys(home)
-        command = ["serve"] if options.workers else ["api"]
         environment = os.environ | SETTINGS | {"TRIMTAB_HOME": folder}
         if not options.workers:
             environment["TRIMTAB_BROKER_URL"] = "memory://"
         with (home / "terminal.log").open("w") as log:
             service = subprocess.Popen(
-                [Path(sys.executable).with_name("trimtab"), *command, "--port", "0"],
+                [
+                    Path(sys.executable).with_name("trimtab"),
+                    *("serve" if options.workers else "api", "--port", "0"),
+                ],
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -68,15 +64,15 @@ def main() -> None:
             try:
                 assert service.stdout is not None
                 url = service.stdout.readline().split("listens on ")[1].split(";")[0]
-                _furnish(url, mine)
-                failed = _fuzz(url, mine, others, home, options)
+                furnish(url, mine, report)
+                passed = _rounds(url, mine, others, home, options)
             finally:
                 service.terminate()
                 service.wait()
-        errors = _unexpected(home)
+        errors = _errors(home)
     for line in errors[:10]:
         print(line)
-    sys.exit(bool(failed or errors))
+    sys.exit(not passed or bool(errors))
 
 
 def _keys(home: Path) -> tuple[str, str]:
@@ -88,67 +84,24 @@ def _keys(home: Path) -> tuple[str, str]:
     return made
 
 
-def _furnish(url: str, key: str) -> None:
-    """Make one of each thing that a request may name."""
-    report = diagnose_spec(DiagnosisSpec.model_validate(TINY))
-    pushed = {"spec": {"model": "tiny"}, "report": report.model_dump(mode="json")}
-    plain = {"content-type": "text/plain"}
-    headers = {"Authorization": f"Bearer {key}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
-        for answer in (
-            http.post("/v1/reports", json=pushed),
-            http.post("/v1/races", json=TINY | {"arms": ["post_ln", "admin"], "seeds": 1}),
-            http.post("/v1/runs", json={"name": "a loop"}),
-            http.post("/v1/datasets", content=b"to be or not to be\n" * 300, headers=plain),
-        ):
-            answer.raise_for_status()
-
-
-def _fuzz(url: str, mine: str, others: str, home: Path, options: argparse.Namespace) -> bool:
-    """Rounds with other seeds, until there were enough cases; whether any failed."""
-    began, cases, probed, rounds, failed = time.monotonic(), 0, 0, 0, False
-    tally, told, document = (home / name for name in ("tally.json", "told.ndjson", "openapi.json"))
-    document.write_text(httpx.get(f"{url}/openapi.json", timeout=600).text)
-    while cases < options.cases:
-        status = subprocess.run(
-            [
-                *(sys.executable, "-m", "schemathesis.cli", "--config-file", HERE / "fuzz.toml"),
-                *("run", document, "--url", url, "--header", f"Authorization: Bearer {mine}"),
-                *("--max-examples", str(options.examples), "--seed", str(options.seed + rounds)),
-                *("--report", "ndjson", "--report-ndjson-path", told, "--no-color"),
-            ],
-            cwd=HERE.parents[1],
-            env=os.environ
-            | {"SCHEMATHESIS_HOOKS": "bench.fuzz.checks", "FUZZ_URL": url}
-            | {"FUZZ_OTHER_KEY": others, "FUZZ_TALLY": str(tally)},
-        ).returncode
-        failed |= status != 0
-        rounds += 1
-        cases += _cases(told)
-        probed += json.loads(tally.read_text())["probed"] if tally.exists() else 0
+def _rounds(url: str, mine: str, others: str, home: Path, options: argparse.Namespace) -> bool:
+    """Until there were enough cases, each with another seed; whether all passed."""
+    began, cases, probed, rounds, passed = time.monotonic(), 0, 0, 0, True
+    while cases < options.cases and passed:
+        seed = options.seed + rounds
+        done = fuzz(url, mine, others, home, examples=options.examples, seed=seed)
+        rounds, cases, probed = rounds + 1, cases + done.cases, probed + done.probed
+        passed = done.passed
         seconds = time.monotonic() - began
         print(
             f"{cases:,} cases in {rounds} rounds and {seconds:,.0f} s; {probed:,} jobs and data "
             "sets asked for with another key",
             flush=True,
         )
-        if failed:
-            break
-    return failed
+    return passed
 
 
-def _cases(told: Path) -> int:
-    """Requests that were made and checked, as the run tells."""
-    number = 0
-    with told.open() as lines:
-        for line in lines:
-            finished = json.loads(line).get("ScenarioFinished")
-            if finished is not None:
-                number += len((finished.get("recorder") or {}).get("cases", ()))
-    return number
-
-
-def _unexpected(home: Path) -> list[str]:
+def _errors(home: Path) -> list[str]:
     """Lines of the service's log about errors of its own."""
     lines = [line for log in (home / "logs").glob("*.log") for line in log.read_text().splitlines()]
     return [line for line in lines if '"level": "error"' in line]

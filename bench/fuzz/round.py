@@ -1,0 +1,90 @@
+"""One round of requests against a running service."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+HERE = Path(__file__).parent
+ALL_PHASES = ("examples", "coverage", "fuzzing", "stateful")
+TINY = {
+    "model": {"architecture": "encoder_only", "encoder_layers": 2, "d_model": 8, "num_heads": 1},
+    "training": {"batch_size": 2, "sequence_length": 8, "steps": 4},
+}
+
+
+class Round(NamedTuple):
+    """What came of it."""
+
+    passed: bool
+    cases: int
+    """Requests that were made and checked."""
+    probed: int
+    """Jobs and data sets that were asked for with another key."""
+
+
+def furnish(url: str, key: str, report: dict[str, Any]) -> None:
+    """Make one of each thing that a request may name."""
+    pushed = {"spec": {"model": "tiny"}, "report": report}
+    plain = {"content-type": "text/plain"}
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
+        for answer in (
+            http.post("/v1/reports", json=pushed),
+            http.post("/v1/races", json=TINY | {"arms": ["post_ln", "admin"], "seeds": 1}),
+            http.post("/v1/runs", json={"name": "a loop"}),
+            http.post("/v1/datasets", content=b"to be or not to be\n" * 300, headers=plain),
+        ):
+            answer.raise_for_status()
+
+
+def fuzz(
+    url: str,
+    key: str,
+    other_key: str,
+    folder: Path,
+    *,
+    examples: int,
+    seed: int,
+    phases: tuple[str, ...] = ALL_PHASES,
+) -> Round:
+    """Make requests of every operation with `key`.
+
+    Args:
+        other_key: which must find nothing of what the first is given.
+        folder: for what is written down.
+        examples: of each operation in each phase.
+    """
+    tally, told, document = (folder / name for name in ("tally.json", "told.ndjson", "api.json"))
+    tally.unlink(missing_ok=True)
+    # To make it takes longer on a busy machine than schemathesis waits.
+    document.write_text(httpx.get(f"{url}/openapi.json", timeout=600).text)
+    status = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", HERE / "fuzz.toml"),
+            *("run", document, "--url", url, "--header", f"Authorization: Bearer {key}"),
+            *("--phases", ",".join(phases), "--max-examples", str(examples)),
+            *("--report", "ndjson", "--report-ndjson-path", told),
+            *("--seed", str(seed), "--no-color"),
+        ],
+        cwd=HERE.parents[1],
+        env=os.environ
+        | {"SCHEMATHESIS_HOOKS": "bench.fuzz.checks", "FUZZ_URL": url}
+        | {"FUZZ_OTHER_KEY": other_key, "FUZZ_TALLY": str(tally)},
+    ).returncode
+    probed = json.loads(tally.read_text())["probed"] if tally.exists() else 0
+    return Round(status == 0, _cases(told), probed)
+
+
+def _cases(told: Path) -> int:
+    number = 0
+    with told.open() as lines:
+        for line in lines:
+            finished = json.loads(line).get("ScenarioFinished")
+            if finished is not None:
+                number += len((finished.get("recorder") or {}).get("cases", ()))
+    return number
