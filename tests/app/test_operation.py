@@ -112,7 +112,13 @@ def guarded(folder: Path, shown_once: dict[str, str], receiver: Receiver) -> Ite
 @pytest.fixture(scope="module")
 def done(guarded: Service, shown_once: dict[str, str]) -> httpx.Response:
     headers = {"Authorization": f"Bearer {shown_once['mine']}", "X-Request-ID": "build-7"}
-    return guarded.http.post("/v1/diagnoses", params={"wait": 60}, json=SMALL, headers=headers)
+    made = guarded.http.post("/v1/diagnoses", params={"wait": 90}, json=SMALL, headers=headers)
+    assert made.status_code == 200, made.text
+    return made
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 class TestAServiceWithKeys:
@@ -127,11 +133,11 @@ class TestAServiceWithKeys:
         self, folder: Path, done: httpx.Response
     ) -> None:
         job_id = done.json()["id"]
-        lines = [json.loads(line) for line in (folder / "logs" / "worker.log").open()]
+        lines = _lines(folder / "logs" / "worker.log")
         told = [line for line in lines if line.get("job_id") == job_id]
         assert [line["event"] for line in told] == ["begun", "succeeded"]
         assert {line["request_id"] for line in told} == {"build-7"}
-        lines = [json.loads(line) for line in (folder / "logs" / "serve.log").open()]
+        lines = _lines(folder / "logs" / "serve.log")
         (request,) = [line for line in lines if line.get("request_id") == "build-7"]
         assert (request["method"], request["path"], request["status"]) == (
             "POST",
