@@ -183,11 +183,14 @@ def compare(
 def _compared(source: str, trimtab: "Trimtab") -> "Compared":
     """The report of a job, or in a file; leaves the program if there is none."""
     from admin_core.comparison import Compared
+    from app.client import UnfinishedError
     from app.report_source import JOB_ID, NoReportError, parse_report
 
     body: Any
     if JOB_ID.fullmatch(source) and not Path(source).exists():
         job = trimtab.job(source)
+        if not job.finished:
+            raise UnfinishedError(job)
         job.result()
         name, body = source, job.json
     else:
