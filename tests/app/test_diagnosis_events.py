@@ -7,7 +7,7 @@ from tests.app.test_races import events
 from tests.service import LONG, SMALL, Service, until
 
 PROBED: dict[str, Any] = SMALL | {
-    "model": SMALL["model"] | {"encoder_layers": 12},
+    "model": SMALL["model"] | {"encoder_layers": 4},
     "training": {"batch_size": 4, "sequence_length": 16, "steps": 200, "warmup_steps": 20},
     "analyses": ["verdict", "edges"],
 }
