@@ -33,4 +33,4 @@ make_secret trimtab_first_key "tt_$(random 6)_$(random 32)"
 if ! grep -q '^TRIMTAB_SECRETS=' .env; then
   printf '\nTRIMTAB_SECRETS=./secrets\n' >>.env
 fi
-echo 'Now: docker compose up -d --wait'
+echo 'Now: docker compose up -d'
