@@ -84,6 +84,8 @@ def nobody_gets_in_without_a_key() -> None:
     assert status_of("/v1/jobs", key=None) == 401
     assert status_of("/v1/jobs", key="tt_000000000000_" + "0" * 64) == 401
     assert status_of("/v1/jobs", key=first_key()) == 200
+    another = compose("run", "--rm", "-T", "keys", "create", "ci")
+    assert status_of("/v1/jobs", key=another) == 200
 
 
 def the_curl_gate_passes_and_fails() -> None:
