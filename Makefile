@@ -50,6 +50,10 @@ fix: install ## format, and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: bench
+bench: install ## measure what each part costs, into docs/performance.md; takes ten minutes
+	$(BIN)/python -m bench.performance
+
 .PHONY: clean
 clean: ## remove what make and the service left in this folder
 	rm -rf $(VENV) .trimtab

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ diagnose_spec(DiagnosisSpec.model_validate(json.loads(sys.argv[1])))
 """
 
 
-def main() -> None:
-    seed = itertools.count()
+@contextmanager
+def serving() -> Iterator[httpx.Client]:
+    """Within the block, a service of its own on this machine, with a warm worker."""
     trimtab = Path(sys.executable).with_name("trimtab")
     with tempfile.TemporaryDirectory(prefix="tt-") as home:
         service = subprocess.Popen(
@@ -56,10 +58,16 @@ def main() -> None:
             assert service.stdout is not None
             url = service.stdout.readline().split()[3].rstrip(";")
             with httpx.Client(base_url=url, timeout=320) as http:
-                compare(http, lambda: next(seed))
+                yield http
         finally:
             service.terminate()
             service.wait(30)
+
+
+def main() -> None:
+    seed = itertools.count()
+    with serving() as http:
+        compare(http, lambda: next(seed))
 
 
 def compare(http: httpx.Client, new_seed: Callable[[], int]) -> None:

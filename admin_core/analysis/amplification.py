@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from admin_core.analysis.growth import growth, proportionality
 from admin_core.analysis.tokens import by_token, token_padding
-from admin_core.blocks import draw_in_blocks
+from admin_core.blocks import Drawing, draw_in_blocks
 from admin_core.data.batch import Batch
 from admin_core.errors import NonFiniteError
 from admin_core.forward import check_seen, in_mode, run
@@ -193,14 +193,10 @@ def random_output_change(
     """
     weights = branch_matrices(branches)
 
-    def take_steps(draw: int) -> None:
-        for path, weight in weights.items():
-            add_random_step(weight, step, seed=seed, draw=draw, path=path)
-
     changes = []
     for draw in range(draws):
         with unchanged_after(list(weights.values())), torch.no_grad():
-            take_steps(draw)
+            add_random_step(weights, step, seed=seed, draw=draw)
             changes.append(_output_change(model, branches, batch, before, hold_memory=True))
     return per_stack(branches, before.dependency, torch.stack(changes))
 
@@ -277,13 +273,20 @@ def branch_matrices(branches: Sequence[ResidualBranch]) -> dict[str, nn.Paramete
     }
 
 
-def add_random_step(weight: Tensor, step: RandomStep, *, seed: int, draw: int, path: str) -> None:
-    """Take one draw's step on one matrix, in place; `path` names its random stream."""
+def add_random_step(
+    weights: Mapping[str, Tensor], step: RandomStep, *, seed: int, draw: int
+) -> None:
+    """Take one draw's step on these matrices, in place, by the names of their random streams."""
 
     def take(block: Tensor, generator: torch.Generator) -> None:
         block.add_(_random_direction(step, block, generator), alpha=RANDOM_STEP)
 
-    draw_in_blocks(weight, seed, f"perturbation.{draw}.{path}", take)
+    draw_in_blocks(
+        [
+            Drawing(matrix=weight, seed=seed, purpose=f"perturbation.{draw}.{path}", draw=take)
+            for path, weight in weights.items()
+        ]
+    )
 
 
 def _random_direction(step: RandomStep, like: Tensor, generator: torch.Generator) -> Tensor:

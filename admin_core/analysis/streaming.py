@@ -302,7 +302,7 @@ def moved_weights(
         weight = module.get_parameter("weight")
         kept[module] = weight.data
         weight.data = weight.data.clone()
-        add_random_step(weight, step, seed=seed, draw=draw, path=paths[id(weight)])
+        add_random_step({paths[id(weight)]: weight}, step, seed=seed, draw=draw)
 
     def move_back(module: nn.Module, *_: Any) -> None:
         module.get_parameter("weight").data = kept.pop(module)

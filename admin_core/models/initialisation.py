@@ -16,11 +16,12 @@ Source of xavier: the released code of Liu et al. 2020, on fairseq.
 
 import math
 from collections.abc import Collection
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from admin_core.blocks import draw_in_blocks
+from admin_core.blocks import Drawing, draw_in_blocks
 from admin_core.models.attention import Attention
 from admin_core.models.feed_forward import FeedForward
 from admin_core.models.sublayer import GatedAddition, ScaledShortcutAddition
@@ -57,38 +58,37 @@ def initialise(
         rows: those of an embedding that will be read, where it is not all of them.
     """
     narrowed = _narrowed(model, spec, path)
+    drawings: list[Drawing] = []
     for at, module in model.named_modules(prefix=path):
         if isinstance(module, nn.Linear | nn.Embedding):
             std = _std(module, spec) * narrowed.get(module, 1.0)
             uniform = spec.initialisation is Initialisation.XAVIER and isinstance(module, nn.Linear)
-            _fill(module.weight, std, uniform, seed, f"{at}.weight", rows)
+            drawings.append(
+                Drawing(
+                    matrix=module.weight,
+                    seed=seed,
+                    purpose=f"{at}.weight",
+                    draw=partial(_fill, std=std, uniform=uniform),
+                    rows=rows,
+                )
+            )
             if isinstance(module, nn.Linear) and module.bias is not None:
                 module.bias.zero_()
         elif isinstance(module, nn.LayerNorm | nn.RMSNorm | ScaledShortcutAddition | GatedAddition):
             module.reset_parameters()
+    draw_in_blocks(drawings)
 
 
-def _fill(
-    weight: Tensor,
-    std: float,
-    uniform: bool,
-    seed: int,
-    purpose: str,
-    rows: Collection[int] | None,
-) -> None:
-    bound = math.sqrt(3) * std
-
-    def draw(block: Tensor, generator: torch.Generator) -> None:
-        # On the CPU, where a seed means the same numbers whatever the device.
-        drawn = block if block.device.type == "cpu" else torch.empty(block.shape)
-        if uniform:
-            drawn.uniform_(-bound, bound, generator=generator)
-        else:
-            drawn.normal_(0, std, generator=generator)
-        if drawn is not block:
-            block.copy_(drawn)
-
-    draw_in_blocks(weight, seed, purpose, draw, rows=rows)
+def _fill(block: Tensor, generator: torch.Generator, *, std: float, uniform: bool) -> None:
+    # On the CPU, where a seed means the same numbers whatever the device.
+    drawn = block if block.device.type == "cpu" else torch.empty(block.shape)
+    if uniform:
+        bound = math.sqrt(3) * std
+        drawn.uniform_(-bound, bound, generator=generator)
+    else:
+        drawn.normal_(0, std, generator=generator)
+    if drawn is not block:
+        block.copy_(drawn)
 
 
 def _std(module: nn.Linear | nn.Embedding, spec: TransformerSpec) -> float:

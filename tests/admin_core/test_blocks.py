@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from admin_core import blocks
-from admin_core.blocks import draw_in_blocks
+from admin_core.blocks import Drawing, draw_in_blocks
 from admin_core.seeds import stream
 
 
@@ -13,7 +13,7 @@ def uniform(block: Tensor, generator: torch.Generator) -> None:
 
 def drawn(rows: int, columns: int) -> Tensor:
     matrix = torch.zeros(rows, columns)
-    draw_in_blocks(matrix, 0, "test", uniform)
+    draw_in_blocks([Drawing(matrix=matrix, seed=0, purpose="test", draw=uniform)])
     return matrix
 
 
@@ -25,6 +25,7 @@ def test_the_numbers_do_not_depend_on_how_many_threads_draw_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 10)
+    monkeypatch.setattr(blocks, "FEW", 0)
     found = []
     for threads in (1, 2, 5):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
@@ -43,7 +44,7 @@ def test_the_first_block_is_that_of_a_small_matrix(monkeypatch: pytest.MonkeyPat
 def test_only_blocks_with_a_row_that_is_read_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 10)
     whole, part = drawn(8, 5), torch.zeros(8, 5)
-    draw_in_blocks(part, 0, "test", uniform, rows=[5])
+    draw_in_blocks([Drawing(matrix=part, seed=0, purpose="test", draw=uniform, rows=[5])])
     assert torch.equal(part[4:6], whole[4:6])
     assert part[:4].count_nonzero() == part[6:].count_nonzero() == 0
 
@@ -57,6 +58,7 @@ def test_what_a_draw_raises_comes_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(block: Tensor, generator: torch.Generator) -> None:
         raise RuntimeError("no numbers today")
 
+    monkeypatch.setattr(blocks, "FEW", 0)
     monkeypatch.setattr(blocks, "BLOCK", 10)
     with pytest.raises(RuntimeError, match="today"):
-        draw_in_blocks(torch.zeros(8, 5), 0, "test", fail)
+        draw_in_blocks([Drawing(matrix=torch.zeros(8, 5), seed=0, purpose="test", draw=fail)])
