@@ -39,6 +39,14 @@ compose-check: ## bring docker-compose.yml up for real and see that it holds; ne
 fuzz: install ## make 20,000 requests that nobody would write, with keys
 	@$(BIN)/python -m bench.fuzz
 
+.PHONY: chaos
+chaos: install ## 200 jobs while workers, broker, API and database are killed: 10 minutes
+	$(BIN)/python -m tests.chaos
+
+.PHONY: load
+load: install ## submits and reads of 100 clients, beside a bare endpoint
+	$(BIN)/python -m bench.load
+
 .PHONY: lint
 lint: install ## check style and types, changing nothing
 	$(BIN)/ruff check .

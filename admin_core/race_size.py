@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from admin_core.config_facts import tokens_are_read
 from admin_core.errors import InvalidSpecError, LimitExceededError
-from admin_core.race_spec import RaceSpec, RunSpec
+from admin_core.race_spec import RaceSpec
 from admin_core.size import Limits, check_limits, num_parameters
-from admin_core.spec import TransformerSpec
+from admin_core.spec import Subject, TransformerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ def total_steps(spec: RaceSpec) -> int:
     return len(spec.seeds) * sum(spec.run(i).training.steps for i in range(len(spec.arms)))
 
 
-def step_flops(run: RunSpec) -> int:
+def step_flops(run: Subject) -> int:
     """Floating-point operations of one training step; of an architecture of Transformers, those
     that the parameters it has at least take for each token."""
     model, training = run.model, run.training

@@ -153,7 +153,9 @@ def _run(
     def save() -> None:
         nonlocal saved
         if checkpoint is not None and time.monotonic() - saved >= checkpoint.every_seconds:
-            save_stretch(checkpoint.path, streamed, run=run)
+            if checkpoint.before_save():
+                save_stretch(checkpoint.path, streamed, run=run)
+                checkpoint.after_save()
             saved = time.monotonic()
 
     streamed.run(before_part=tell, after_layer=save)

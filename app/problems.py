@@ -15,6 +15,7 @@ from admin_core.errors import AdminCoreError
 from app.field_errors import field_errors, summary
 from app.job_view import job_path
 from worker.jobs import IdempotencyKeyReusedError, Job, QueueFullError, TooManyJobsError
+from worker.persistence import AWAY
 from worker.problem import INVALID_REQUEST, UNEXPECTED, FieldError, Kind, Problem, problem_of
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,9 @@ QUEUE_FULL = Kind("queue-full", HTTPStatus.SERVICE_UNAVAILABLE, "The queue is fu
 RUN_OVER = Kind("run-over", HTTPStatus.CONFLICT, "The run has ended")
 RUN_FULL = Kind("run-full", HTTPStatus.CONFLICT, "The run has all the points that it may have")
 UNFINISHED = Kind("unfinished", HTTPStatus.SERVICE_UNAVAILABLE, "The job is not finished")
+DATABASE_AWAY = Kind(
+    "database-away", HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer"
+)
 NOT_READY = Kind("not-ready", HTTPStatus.SERVICE_UNAVAILABLE, "The service is not ready")
 TOO_SLOW = Kind("body-too-slow", HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time")
 TOO_LARGE = Kind(
@@ -110,6 +114,8 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(IdempotencyKeyReusedError, _key_reused)
     app.add_exception_handler(TooManyJobsError, _no_room)
     app.add_exception_handler(QueueFullError, _no_room)
+    for away in AWAY:
+        app.add_exception_handler(away, _database_away)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -185,6 +191,17 @@ def no_room(error: TooManyJobsError | QueueFullError) -> Problem:
         f"There are {error.limit:,} jobs in the queue, and no room for another. Try again later, "
         "or raise TRIMTAB_MAX_QUEUED_JOBS.",
         limit=error.limit,
+    )
+
+
+async def _database_away(request: Request, error: Exception) -> ProblemResponse:
+    log.warning("the database did not answer", path=request.url.path, error=str(error))
+    return ProblemResponse(
+        DATABASE_AWAY.problem(
+            "Ask again in a moment. A request that asks for work may have been heard all the same: "
+            "with an Idempotency-Key it gives one job however often it is sent."
+        ),
+        {"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
 
 

@@ -77,8 +77,10 @@ def serve(settings: Settings, *, host: str, port: int, announce: Callable[[str],
         dispatcher = Dispatcher(store, queue, settings)
         running.callback(dispatcher.stop)
         dispatcher.start()
-        # A worker each, so that no diagnosis waits for a race.
-        supervisors = [WorkerSupervisor(store, settings, q) for q in (Queues.SHORT, Queues.LONG)]
+        supervisors = [
+            WorkerSupervisor(store, settings, queues, device)
+            for queues, device in worker_kinds(settings)
+        ]
         for supervisor in supervisors:
             running.callback(supervisor.stop)
             supervisor.start()
@@ -139,6 +141,17 @@ def server_of(app: FastAPI, settings: Settings) -> uvicorn.Server:
         server_header=False,
     )
     return _Server(config, on_exit=app.state.waiting.close)
+
+
+def worker_kinds(settings: Settings) -> list[tuple[Queues, str]]:
+    """Which jobs each worker takes, and its device."""
+    # A worker each, so that no diagnosis waits for a race.
+    on_cpu = [(queues, "cpu") for queues in (Queues.SHORT, Queues.LONG)]
+    if settings.device_kind == "cpu":
+        return on_cpu
+    # A GPU has one job at a time.
+    on_gpu = [(Queues.ALL, settings.device)]
+    return on_gpu if settings.gpu_from_parameters is None else on_cpu + on_gpu
 
 
 def _guarded(settings: Settings, store: Store, host: str) -> Settings:

@@ -9,6 +9,7 @@ import threading
 import time
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from worker import jobs
 from worker.settings import Queues, Settings
@@ -24,9 +25,10 @@ STEADY_SECONDS = 60.0
 class WorkerSupervisor(threading.Thread):
     """Starts the worker, and starts another when it dies."""
 
-    def __init__(self, store: Store, settings: Settings, queues: Queues) -> None:
-        super().__init__(name=f"worker-supervisor-{queues}", daemon=True)
+    def __init__(self, store: Store, settings: Settings, queues: Queues, device: str) -> None:
+        super().__init__(name=f"worker-supervisor-{queues}-{device}", daemon=True)
         self._queues = queues
+        self._device = device
         self._store = store
         self._settings = settings
         self._stopping = threading.Event()
@@ -45,7 +47,10 @@ class WorkerSupervisor(threading.Thread):
                 self._worker = worker = self._start_worker(name)
             status = worker.wait()
             _end_group(worker.pid)
-            jobs.lose_worker(self._store, name, why="its worker process died")
+            try:
+                jobs.lose_worker(self._store, name, why="its worker process died")
+            except SQLAlchemyError as error:
+                log.warning("lost jobs wait for their leases to run out", error=str(error))
             if self._stopping.is_set():
                 return
             failures = 0 if time.monotonic() - started > STEADY_SECONDS else failures + 1
@@ -82,6 +87,7 @@ class WorkerSupervisor(threading.Thread):
                 "TRIMTAB_BROKER_URL": str(self._settings.broker_url),
                 "TRIMTAB_DATABASE_URL": self._settings.database_url,
                 "TRIMTAB_QUEUES": self._queues,
+                "TRIMTAB_DEVICE": self._device,
             },
             stdin=subprocess.PIPE,
             # Ctrl-C in a terminal reaches the whole group; the worker ends when it is told to.

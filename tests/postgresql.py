@@ -4,12 +4,13 @@ import getpass
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import psycopg
+
+from tests.broker import free_port
 
 USER = "trimtab"
 
@@ -29,8 +30,7 @@ class PostgreSQL:
             os.chown(folder, pwd.getpwnam(self._account).pw_uid, -1)
         self._data = folder / "data"
         self._run("initdb", "--username", USER, "--auth", "trust", "--no-sync")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._count = 0
         self.process = self._started()
         self._execute("CREATE DATABASE empty")

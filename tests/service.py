@@ -142,6 +142,18 @@ def children(pid: int) -> list[int]:
     return [child for child, parent in _parents().items() if parent == pid]
 
 
+def pool_process(worker: int) -> int:
+    """The process of a worker that does its jobs; the other is small."""
+    return max(children(worker), key=_resident_pages)
+
+
+def _resident_pages(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
 def is_alive(pid: int) -> bool:
     return pid in _parents()
 

@@ -1,14 +1,19 @@
 """`python -m worker`: one worker, which takes jobs until it is told to stop."""
 
 import argparse
+import fcntl
 import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import warnings
+from pathlib import Path
+from typing import IO
 
 from worker.openmp import wait_without_spinning
+from worker.settings import Settings
 
 
 def main() -> None:
@@ -31,11 +36,12 @@ def main() -> None:
     # Here, so that --help is quick.
     from celery.platforms import SecurityWarning
 
-    from worker.celery import CONSUMED
+    from worker.celery import consumed_by
     from worker.tasks import celery_app, settings, store
 
     if settings.broker_url is None:
         sys.exit("Set TRIMTAB_BROKER_URL, as in redis://localhost:6379/0: a worker has no broker.")
+    device = _held_device(settings)
     store.migrate()
     if options.until_stdin_closes:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
@@ -44,10 +50,26 @@ def main() -> None:
     celery_app.worker_main(
         [
             *("--quiet", "worker", "--hostname", options.name),
-            *("--queues", ",".join(CONSUMED[settings.queues])),
+            *("--queues", ",".join(consumed_by(settings))),
             *("--without-gossip", "--without-mingle"),
         ]
     )
+    if device is not None:
+        device.close()
+
+
+def _held_device(settings: Settings) -> IO[str] | None:
+    """The lock of a GPU, which one worker of this machine's user has at a time; none for a CPU."""
+    if settings.device_kind == "cpu":
+        return None
+    name = "cuda:0" if settings.device == "auto" else settings.device
+    path = Path(tempfile.gettempdir()) / f"trimtab-{os.getuid()}-{name.replace(':', '-')}.lock"
+    lock = path.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"Another worker has {name}: a GPU has one job at a time. Set TRIMTAB_DEVICE.")
+    return lock
 
 
 def _stop_with_parent() -> None:

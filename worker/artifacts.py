@@ -1,30 +1,99 @@
-"""Files that jobs leave, in a folder for each, named by the job's id."""
+"""Files that jobs leave, in a folder for each, named by the job's id.
+
+The folder is in `TRIMTAB_HOME`, or wherever `TRIMTAB_ARTIFACTS_URL` says, as in
+``s3://bucket/trimtab``: fsspec knows the way to it. Work is done on a local file; elsewhere, a copy
+of it is brought before and kept after, so that a job can go on at another machine.
+"""
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+import structlog
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from worker import jobs
 from worker.settings import Settings
 from worker.store import Store
 
-
-def folder_of(settings: Settings, job_id: str) -> Path:
-    """The folder of one job; it is there when this returns."""
-    folder = settings.artifacts / job_id
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+log = structlog.get_logger(__name__)
 
 
-def remove_those_of_finished(store: Store, settings: Settings) -> None:
-    """Remove the folders of all jobs that are finished, or not known any more."""
-    if not settings.artifacts.is_dir():
-        return
-    ids = [folder.name for folder in settings.artifacts.iterdir()]
-    for job_id in jobs.finished_among(store, ids) if ids else ():
+class Artifacts:
+    """The files of all jobs."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.artifacts_url
+        self._files: AbstractFileSystem | None = None
+        self._root = ""
+        self._here = settings.artifacts
+        if url is not None:
+            files, root = url_to_fs(url)
+            if isinstance(files, LocalFileSystem):
+                self._here = Path(root)
+            else:
+                self._files, self._root = files, str(root)
+
+    @property
+    def are_here(self) -> bool:
+        """Whether they are in a folder, and nowhere else."""
+        return self._files is None
+
+    def bring(self, job_id: str) -> Path:
+        """The folder where a job may leave files, with those in it that were kept of it."""
+        folder = self._here / job_id
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._files is not None:
+            self._files.invalidate_cache()
+            try:
+                kept = self._files.ls(self._elsewhere(job_id), detail=False)
+            except FileNotFoundError:
+                kept = []
+            for path in kept:
+                self._files.get_file(path, str(folder / PurePosixPath(path).name))
+        return folder
+
+    def keep(self, job_id: str) -> None:
+        """Let other machines have the job's files as they are now."""
+        if self._files is not None:
+            for path in (self._here / job_id).iterdir():
+                self._files.put_file(str(path), self._elsewhere(job_id, path.name))
+
+    def remove_those_of_finished(self, store: Store) -> None:
+        """Remove what is left of all jobs that are finished, or not known any more."""
+        found = self._job_ids()
+        for job_id in jobs.finished_among(store, found) if found else ():
+            self.remove(job_id)
+
+    def remove_if_finished(self, store: Store, job_id: str) -> None:
+        """Remove what this job has left here, if it is finished."""
+        if not (self._here / job_id).is_dir():
+            return
+        if jobs.finished_among(store, [job_id]):
+            self.remove(job_id)
+
+    def remove(self, job_id: str) -> None:
+        """Remove what is left of this job."""
         # An attempt that does not know yet that its job is over may write there just now.
-        shutil.rmtree(settings.artifacts / job_id, ignore_errors=True)
+        shutil.rmtree(self._here / job_id, ignore_errors=True)
+        if self._files is not None:
+            try:
+                self._files.rm(self._elsewhere(job_id), recursive=True)
+            except FileNotFoundError:
+                pass
 
+    def _job_ids(self) -> set[str]:
+        here = self._here.iterdir() if self._here.is_dir() else ()
+        found = {folder.name for folder in here}
+        if self._files is not None:
+            self._files.invalidate_cache()
+            try:
+                listed = self._files.ls(self._root, detail=False)
+            except FileNotFoundError:
+                listed = []
+            found |= {PurePosixPath(path).name for path in listed}
+        return found
 
-def remove_those_of(settings: Settings, job_id: str) -> None:
-    """Remove the folder of one job, if it has one."""
-    shutil.rmtree(settings.artifacts / job_id, ignore_errors=True)
+    def _elsewhere(self, job_id: str, name: str = "") -> str:
+        return "/".join(part for part in (self._root.rstrip("/"), job_id, name) if part)

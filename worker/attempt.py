@@ -17,6 +17,7 @@ from admin_core.errors import AnalysisCancelledError, AnalysisReleasedError
 from admin_core.progress import Progress
 from worker import jobs
 from worker.jobs import Beat, Claim
+from worker.persistence import once_the_database_answers
 from worker.problem import TIME_LIMIT
 from worker.settings import Settings
 from worker.store import Store
@@ -87,14 +88,22 @@ class RunningAttempt:
         """For a run to call; the next beat writes the point down."""
         self._points.append(dict(point))
 
-    def write_points(self) -> None:
-        """Write down the points that are waiting for the next beat."""
+    def write_points(self) -> bool:
+        """Write down the points that are waiting for the next beat; False if they wait on.
+
+        Raises:
+            AnalysisCancelledError: another attempt has the job; the points are its to tell.
+        """
         try:
             with self._beating:
-                self._hear()
-        except SQLAlchemyError:
-            # They wait on.
-            log.warning("points did not reach the database", exc_info=True)
+                heard = self._hear()
+        except SQLAlchemyError as error:
+            log.warning("points did not reach the database", error=str(error))
+            return False
+        if not heard.current:
+            self._stop = Stop.SUPERSEDED
+            raise AnalysisCancelledError(self._stop.name.lower())
+        return True
 
     def understand(self, form: type[Form], told: Any) -> Form:
         """What the database tells, as an object. Who wrote it has seen to it that it is right, so
@@ -126,7 +135,7 @@ class RunningAttempt:
             ),
         }
         if self._stop in endings:
-            endings[self._stop]()
+            once_the_database_answers(endings[self._stop], within_seconds=self._lease_seconds)
         log.info("attempt stopped", why=self._stop.name.lower() if self._stop else None)
 
     def _beat(self) -> None:
@@ -134,15 +143,18 @@ class RunningAttempt:
             try:
                 with self._beating:
                     self._stop = self._reason_to_stop()
-            except SQLAlchemyError:
-                # The lease outlives a few beats.
-                log.warning("a beat did not reach the database", exc_info=True)
+            except Exception as error:
+                # The lease outlives a few beats. Without this thread the work could not be stopped.
+                log.warning("a beat did not reach the database", error=str(error))
             if self._stop is not None:
                 break
         # Who gives a job back may have to save it first.
         grace = self._release_seconds if self._stop is Stop.DRAINED else GRACE_SECONDS
         if self._stop is not None and not self._over.wait(grace):
-            self.conclude_stopped()
+            try:
+                self.conclude_stopped()
+            except SQLAlchemyError as error:
+                log.warning("the end did not reach the database", error=str(error))
             log.warning("the work did not stop when told; ending its process")
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -6,7 +6,7 @@ A message is a doorbell: it holds a job's id and nothing else, and may be lost o
 from celery import Celery
 
 from worker.jobs import JobName
-from worker.settings import Queues, Settings
+from worker.settings import DeviceKind, Queues, Settings
 
 SHORT_QUEUE = "trimtab"
 LONG_QUEUE = "trimtab.long"
@@ -17,13 +17,23 @@ QUEUE_OF = {
     JobName.RACE: SHORT_QUEUE,
     JobName.RACE_RUN: LONG_QUEUE,
 }
+"""Of jobs that a CPU does; GPUs have queues of their own."""
 
-CONSUMED = {
+_CONSUMED = {
     Queues.ALL: (SHORT_QUEUE, LONG_QUEUE),
     Queues.SHORT: (SHORT_QUEUE,),
     Queues.LONG: (LONG_QUEUE,),
 }
-"""In the order in which a worker looks for its next job."""
+
+
+def queue_of(queue: str, device_kind: DeviceKind) -> str:
+    """The queue of a kind of device that stands where `queue` does for CPUs."""
+    return queue if device_kind == "cpu" else f"{queue}.{device_kind}"
+
+
+def consumed_by(settings: Settings) -> list[str]:
+    """The queues of a worker, in the order in which it looks for its next job."""
+    return [queue_of(queue, settings.device_kind) for queue in _CONSUMED[settings.queues]]
 
 
 def create_celery(settings: Settings) -> Celery:
@@ -34,7 +44,6 @@ def create_celery(settings: Settings) -> Celery:
         # A spawned child finds its tasks by this name.
         include=["worker.tasks"],
         task_default_queue=SHORT_QUEUE,
-        task_routes={name: {"queue": queue} for name, queue in QUEUE_OF.items()},
         accept_content=["json"],
         # Results are in the database.
         task_ignore_result=True,

@@ -102,6 +102,9 @@ ATTEMPTS_EXHAUSTED = Kind(
     "attempts-exhausted", HTTPStatus.INTERNAL_SERVER_ERROR, "Every attempt was lost"
 )
 TIME_LIMIT = Kind("time-limit", HTTPStatus.INTERNAL_SERVER_ERROR, "The job took too long")
+OUT_OF_MEMORY = Kind(
+    "out-of-memory", HTTPStatus.INTERNAL_SERVER_ERROR, "The job took too much memory"
+)
 RUN_ABANDONED = Kind("run-abandoned", HTTPStatus.REQUEST_TIMEOUT, "The run fell silent")
 RUN_FAILED = Kind("run-failed", HTTPStatus.FAILED_DEPENDENCY, "The run ended with an error")
 UNEXPECTED = Kind("unexpected", HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in here")

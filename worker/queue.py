@@ -1,11 +1,18 @@
 """How work is asked for: by the name of the job, in a message that holds only its id."""
 
-from celery import Celery
-from kombu.exceptions import ChannelError, OperationalError
+import time
 
-from worker.celery import create_celery
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from worker.celery import QUEUE_OF, create_celery, queue_of
 from worker.jobs import JobName
-from worker.settings import Settings
+from worker.settings import DeviceKind, Settings
+
+ANSWER_SECONDS = 2.0
+"""How long a sender waits for the broker."""
+REST_SECONDS = 1.0
+"""How long a broker that did not answer is left alone, so that requests do not wait in a row."""
 
 
 class Queue:
@@ -13,26 +20,37 @@ class Queue:
 
     def __init__(self, settings: Settings) -> None:
         self._celery: Celery = create_celery(settings)
+        # No request waits for a broker that is away; the dispatcher sends later.
+        self._celery.conf.broker_transport_options |= {
+            "max_retries": 0,
+            "socket_timeout": ANSWER_SECONDS,
+            "socket_connect_timeout": ANSWER_SECONDS,
+        }
+        self._try_again_at = 0.0
 
-    def enqueue(self, name: JobName, job_id: str) -> bool:
-        """Send one message; False if the broker cannot be reached."""
+    def enqueue(self, name: JobName, job_id: str, device_kind: DeviceKind = "cpu") -> bool:
+        """Send one message; False if the broker cannot be reached, or could not just before."""
+        if time.monotonic() < self._try_again_at:
+            return False
         try:
-            self._celery.send_task(name, kwargs={"job_id": job_id})
-        except OperationalError:
+            self._celery.send_task(
+                name, kwargs={"job_id": job_id}, queue=queue_of(QUEUE_OF[name], device_kind)
+            )
+        except (OperationalError, OSError):
+            self._try_again_at = time.monotonic() + REST_SECONDS
             return False
         return True
 
-    def is_empty(self, queue: str) -> bool:
-        """Whether no message waits in `queue`; False if the broker cannot be reached."""
+    def length(self, queue: str) -> int | None:
+        """How many messages wait in `queue`; None if the broker cannot be reached."""
         try:
             with self._celery.connection_for_read() as connection:
-                found = connection.default_channel.queue_declare(queue, passive=True)
-        except ChannelError:
-            # Redis forgets an empty list, so that the queue is there only while it holds something.
-            return True
-        except (OperationalError, OSError):
-            return False
-        return bool(found.message_count == 0)
+                # Not by declaring it passively: kombu asks Redis for it without the prefix, and
+                # never finds it.
+                return int(connection.default_channel.client.llen(queue))
+        except Exception:
+            # Each transport has its own errors for a broker that is away.
+            return None
 
     def is_reachable(self) -> bool:
         """Whether the broker answers."""

@@ -65,6 +65,7 @@ def submit(
     reuse: Reuse = Reuse.NONE,
     device_kind: DeviceKind = "cpu",
     requester: Requester = ANYBODY,
+    announced: bool = False,
 ) -> Submitted:
     """Record a race and all its runs, or none of them.
 
@@ -74,6 +75,7 @@ def submit(
         reuse: which earlier race of the same spec, version and device will do, where no key is
             given.
         requester: whose the race will be; only their own earlier races will do.
+        announced: the caller sends messages for the runs that this call made, at once.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another spec.
@@ -100,6 +102,7 @@ def submit(
                 state=State.QUEUED,
                 spec=body,
                 spec_sha256=digest,
+                device_kind=device_kind,
                 created_at=db_now(),
                 **made_by(requester, idempotency_key),
             )
@@ -119,7 +122,9 @@ def submit(
                     "state": State.QUEUED,
                     "spec": run,
                     "spec_sha256": spec_sha256(JobName.RACE_RUN, run, device_kind),
+                    "device_kind": device_kind,
                     "created_at": now,
+                    "published_at": now if announced else None,
                     **made_by(requester),
                 }
                 for run_id, run in zip(run_ids, asked, strict=True)

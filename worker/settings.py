@@ -20,11 +20,13 @@ from pydantic_settings import (
 )
 
 from admin_core.race_size import RaceLimits
-from admin_core.size import Limits
+from admin_core.size import Limits, num_parameters
+from admin_core.spec import ModelSpec
 
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda:\d+)$")]
 DeviceKind = Literal["cpu", "cuda"]
 """What numbers depend on, whichever of its devices a machine takes."""
+DEVICE_KINDS: tuple[DeviceKind, ...] = ("cpu", "cuda")
 
 
 SECRETS = Path("/run/secrets")
@@ -91,6 +93,9 @@ class Settings(BaseSettings):
     """Goes into `database_url`, which has none then."""
     device: Device = "auto"
     """Where diagnoses run; ``auto`` takes the first CUDA device if there is one."""
+    gpu_from_parameters: Annotated[int, Field(ge=0)] | None = None
+    """Models of this many weights and more go to workers with a GPU, smaller ones to those without;
+    unless given, all go to workers whose device is of this process's kind."""
     max_parameters: Annotated[int, Field(gt=0)] = 1_000_000_000
     """Weights of one model that is held whole."""
     max_streamed_bytes: Annotated[int, Field(ge=0)] = 10 * 2**30
@@ -135,6 +140,14 @@ class Settings(BaseSettings):
     """Which jobs a worker takes."""
     log_format: LogFormat = LogFormat.TEXT
     """What a process writes to standard error; its file is always JSON."""
+    artifacts_url: str | None = None
+    """Where jobs leave files, as fsspec understands it: a folder, or ``s3://bucket/path`` for
+    workers on several machines; a folder in `home` unless given."""
+    retention_seconds: Annotated[float, Field(gt=0)] | None = None
+    """After this time, a finished job is forgotten with all that it left; never unless given."""
+    max_memory_bytes: Annotated[int, Field(gt=0)] | None = None
+    """What one job may take beside what its process holds anyway, in main memory; 80 % of the
+    machine's unless given."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """Between two checkpoints of a race's run."""
     lease_seconds: Annotated[float, Field(gt=0)] = 30.0
@@ -183,10 +196,24 @@ class Settings(BaseSettings):
         )
 
     @property
+    def memory_limit(self) -> int:
+        """`max_memory_bytes`, or what stands for it."""
+        if self.max_memory_bytes is not None:
+            return self.max_memory_bytes
+        return int(0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+    @property
     def device_kind(self) -> DeviceKind:
         """Of `device`, as far as can be told without torch, which takes seconds to load."""
         no_gpu = self.device == "auto" and shutil.which("nvidia-smi") is None
         return "cpu" if self.device == "cpu" or no_gpu else "cuda"
+
+    def device_kind_for(self, *models: ModelSpec) -> DeviceKind:
+        """Of the workers that a job with these models goes to."""
+        if self.gpu_from_parameters is None:
+            return self.device_kind
+        largest = max(num_parameters(model) for model in models)
+        return "cuda" if largest >= self.gpu_from_parameters else "cpu"
 
     @property
     def race_limits(self) -> RaceLimits:

@@ -56,6 +56,7 @@ jobs = Table(
     Column("problem", JSON(none_as_null=True)),
     Column("stage", String(64)),
     Column("share", Float, nullable=False, default=0.0),
+    Column("device_kind", String(8), nullable=False, default="cpu"),
     Column("attempt", Integer, nullable=False, default=0),
     Column("owner", String(255)),
     Column("lease_until", Float),
@@ -170,6 +171,16 @@ def _postgresql_now(*_: Any, **__: Any) -> str:
     return "extract(epoch from clock_timestamp())::float8"
 
 
+_POSTGRESQL = {
+    "connect_timeout": 5,
+    # Without these a server that vanished without a word is waited for.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+
 class Store:
     """Connections to the database, short transactions only."""
 
@@ -177,7 +188,11 @@ class Store:
         self._url = make_url(database_url)
         # A NaN that slips into a report must fail here, not in its reader's JSON parser.
         self._engine = create_engine(
-            self._url, json_serializer=partial(json.dumps, allow_nan=False), pool_pre_ping=True
+            self._url,
+            json_serializer=partial(json.dumps, allow_nan=False),
+            # A connection that a restart of the server has cut is replaced unseen.
+            pool_pre_ping=True,
+            connect_args=_POSTGRESQL if self._url.get_backend_name() == "postgresql" else {},
         )
         if self._url.get_backend_name() == "sqlite":
             _prepare_sqlite(self._engine)

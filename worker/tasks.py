@@ -4,8 +4,12 @@ Only the worker's processes import this module.
 """
 
 import os
+import re
+import signal
 import threading
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import structlog
@@ -18,14 +22,17 @@ from admin_core.errors import AdminCoreError, AnalysisCancelledError, Checkpoint
 from admin_core.progress import Progress
 from admin_core.race_report import RacePoint, SeedResult
 from admin_core.race_spec import RaceSpec, RunSpec
+from admin_core.size import is_streamed
 from admin_core.spec import Architecture, DiagnosisSpec, TrainingSpec, TransformerSpec
-from worker import artifacts, jobs, logs, races, telemetry
-from worker.attempt import RunningAttempt
+from worker import jobs, logs, memory_limit, races, telemetry
+from worker.artifacts import Artifacts
+from worker.attempt import BEAT_SECONDS, RunningAttempt
 from worker.celery import create_celery
 from worker.data import open_data
 from worker.jobs import Claim, JobName
 from worker.memory import resident_bytes
-from worker.problem import UNEXPECTED, problem_of
+from worker.persistence import once_the_database_answers
+from worker.problem import OUT_OF_MEMORY, UNEXPECTED, Problem, problem_of
 from worker.settings import Queues, Settings
 from worker.store import Store
 
@@ -42,6 +49,7 @@ TINY = DiagnosisSpec(
 
 settings = Settings()
 store = Store(settings.database_url)
+artifacts = Artifacts(settings)
 celery_app = create_celery(settings)
 
 
@@ -52,13 +60,13 @@ Work = Callable[[Claim, RunningAttempt], BaseModel]
 @celery_app.task(name=JobName.DIAGNOSIS, bind=True)  # type: ignore[untyped-decorator]
 def diagnosis(self: Any, job_id: str) -> None:
     work_on(job_id, diagnose, worker=self.request.hostname)
-    artifacts.remove_those_of_finished(store, settings)
+    artifacts.remove_if_finished(store, job_id)
 
 
 @celery_app.task(name=JobName.RACE_RUN, bind=True)  # type: ignore[untyped-decorator]
 def race_run(self: Any, job_id: str) -> None:
     held = work_on(job_id, train, worker=self.request.hostname)
-    artifacts.remove_those_of_finished(store, settings)
+    artifacts.remove_if_finished(store, job_id)
     if held is not None and held.race_id is not None:
         # Of no effect unless this was its last run; saves waiting for the dispatcher.
         work_on(held.race_id, conclude_race, worker=self.request.hostname)
@@ -78,10 +86,13 @@ def diagnose(held: Claim, attempt: RunningAttempt) -> BaseModel:
     from admin_core.training.checkpoints import Checkpoint
 
     spec = attempt.understand(DiagnosisSpec, held.spec)
-    checkpoint = Checkpoint(
-        path=settings.artifacts / held.job_id / "profile.safetensors",
-        every_seconds=settings.checkpoint_seconds,
-    )
+    checkpoint = None
+    if is_streamed(spec, settings.limits):
+        checkpoint = Checkpoint(
+            path=artifacts.bring(held.job_id) / "profile.safetensors",
+            every_seconds=settings.checkpoint_seconds,
+            after_save=lambda: _keep(held.job_id),
+        )
     dataset = open_data(spec.data, settings, on_progress=attempt.on_progress)
 
     def run() -> BaseModel:
@@ -98,7 +109,7 @@ def diagnose(held: Claim, attempt: RunningAttempt) -> BaseModel:
         return run()
     except CheckpointError as error:
         log.warning("starting from the beginning", reason=str(error))
-        artifacts.remove_those_of(settings, held.job_id)
+        artifacts.remove(held.job_id)
         return run()
 
 
@@ -108,9 +119,11 @@ def train(held: Claim, attempt: RunningAttempt) -> BaseModel:
     from admin_core.training.checkpoints import Checkpoint
 
     checkpoint = Checkpoint(
-        path=artifacts.folder_of(settings, held.job_id) / "run.safetensors",
+        path=artifacts.bring(held.job_id) / "run.safetensors",
         every_seconds=settings.checkpoint_seconds,
+        # A state is never ahead of the points, so that the next attempt leaves no gap.
         before_save=attempt.write_points,
+        after_save=lambda: _keep(held.job_id),
     )
     log.info("training", from_checkpoint=checkpoint.path.exists())
     known = races.last_step(store, held.job_id)
@@ -140,8 +153,17 @@ def train(held: Claim, attempt: RunningAttempt) -> BaseModel:
         log.warning("starting from the beginning", reason=str(error))
         checkpoint.path.unlink()
         result = run()
-    attempt.write_points()
+    while not attempt.write_points():
+        time.sleep(BEAT_SECONDS)
     return result
+
+
+def _keep(job_id: str) -> None:
+    try:
+        artifacts.keep(job_id)
+    except Exception:
+        # The next one may be; without any, a run begins again.
+        log.exception("a checkpoint could not be kept elsewhere")
 
 
 def conclude_race(held: Claim, attempt: RunningAttempt) -> BaseModel:
@@ -171,23 +193,40 @@ def work_on(job_id: str, work: Work, *, worker: str) -> Claim | None:
 def _attempt(held: Claim, work: Work) -> None:
     attempt = RunningAttempt(store, held, settings)
     try:
-        with attempt:
-            report = work(held, attempt)
-        jobs.succeed(store, held, report.model_dump(mode="json"))
-        log.info("succeeded")
+        with attempt, _bounded_memory():
+            report = work(held, attempt).model_dump(mode="json")
     except AnalysisCancelledError:
         attempt.conclude_stopped()
-    except AdminCoreError as error:
-        jobs.fail(store, held, problem_of(error))
-        log.info("failed", reason=str(error))
-    except Exception:
-        # The log says more; a caller may not learn what is inside.
-        log.exception("failed unexpectedly")
-        jobs.fail(
-            store,
-            held,
-            UNEXPECTED.problem("The work ended with an unexpected error; see the log."),
+    except Exception as error:
+        problem = _what_went_wrong(error)
+        once_the_database_answers(lambda: jobs.fail(store, held, problem))
+    else:
+        kept = once_the_database_answers(lambda: jobs.succeed(store, held, report))
+        log.info("succeeded" if kept else "another attempt has the job")
+
+
+def _bounded_memory() -> AbstractContextManager[None]:
+    # CUDA maps more main memory than it takes.
+    on_cpu = settings.device_kind == "cpu"
+    return memory_limit.at_most(settings.memory_limit) if on_cpu else nullcontext()
+
+
+def _what_went_wrong(error: Exception) -> Problem:
+    if memory_limit.is_out_of_memory(error):
+        log.warning("failed for want of memory", error=str(error))
+        return OUT_OF_MEMORY.problem(
+            f"The job needed more than the {settings.memory_limit:,} bytes that it may take. Make "
+            "the model or the batch smaller, or raise TRIMTAB_MAX_MEMORY_BYTES."
+            if settings.device_kind == "cpu"
+            else "The device has not as much memory as the job needs. Make the model or the batch "
+            "smaller."
         )
+    if isinstance(error, AdminCoreError):
+        log.info("failed", reason=str(error))
+        return problem_of(error)
+    # The log says more; a caller may not learn what is inside.
+    log.error("failed unexpectedly", exc_info=error)
+    return UNEXPECTED.problem("The work ended with an unexpected error; see the log.")
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
@@ -220,12 +259,25 @@ def _watch_over_jobs(sender: Any, **_: Any) -> None:
     def take_back(exception: Any, kwargs: Any, **_: Any) -> None:
         if isinstance(exception, WorkerLostError):
             # The pool child died under its job: no need to wait for the lease to run out.
-            why = "its process was killed, as happens when memory runs out"
-            jobs.lose_job(store, kwargs["job_id"], worker=worker, why=why)
+            try:
+                jobs.lose_job(store, kwargs["job_id"], worker=worker, why=_why_lost(exception))
+            except SQLAlchemyError as error:
+                log.warning("a lost job waits for its lease to run out", error=str(error))
 
     signals.task_failure.connect(take_back, weak=False)
     # Beats while no job runs, and while one does.
     threading.Thread(target=_beat, args=(worker,), name="heartbeat", daemon=True).start()
+
+
+def _why_lost(error: WorkerLostError) -> str:
+    """What the end of a pool process means, as its attempt tells it."""
+    found = re.search(r"signal (\d+)", str(error))
+    if found is None:
+        return f"its process ended by itself ({error})"
+    number = int(found[1])
+    if number == signal.SIGKILL:
+        return "its process was killed, as happens when memory runs out"
+    return f"its process crashed ({signal.Signals(number).name})"
 
 
 def _beat(worker: str) -> None:
@@ -240,9 +292,16 @@ def _beat(worker: str) -> None:
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _give_jobs_back(sender: Any, **_: Any) -> None:
-    jobs.drain(store, str(sender))
+    try:
+        once_the_database_answers(lambda: jobs.drain(store, str(sender)), within_seconds=5)
+    except SQLAlchemyError as error:
+        # The leases run out when the process has been ended.
+        log.warning("jobs could not be given back", error=str(error))
 
 
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _say_goodbye(sender: Any, **_: Any) -> None:
-    jobs.forget_worker(store, sender.hostname)
+    try:
+        jobs.forget_worker(store, sender.hostname)
+    except SQLAlchemyError as error:
+        log.warning("the database did not hear the goodbye", error=str(error))

@@ -126,8 +126,7 @@ def train_arm(
         state = _restore(checkpoint, run, seed, model, optimizer, monitor)
 
     def save() -> None:
-        if checkpoint is not None:
-            checkpoint.before_save()
+        if checkpoint is not None and checkpoint.before_save():
             saved = {"run": asdict(state), "monitor": monitor.state()}
             save_checkpoint(
                 checkpoint.path,
@@ -136,6 +135,7 @@ def train_arm(
                 run=_fingerprint(run, seed, on),
                 state=saved,
             )
+            checkpoint.after_save()
 
     model.train()
     stopped: Stopped | None = None

@@ -22,6 +22,10 @@ from torch import Tensor, nn
 from admin_core.errors import CheckpointError
 
 
+def _always() -> bool:
+    return True
+
+
 def _nothing() -> None:
     pass
 
@@ -32,9 +36,11 @@ class Checkpoint:
 
     path: Path
     every_seconds: float = 30.0
-    before_save: Callable[[], None] = _nothing
+    before_save: Callable[[], bool] = _always
     """Called before each is written: what it writes down itself, a run that goes on from there need
-    not say again."""
+    not say again. Where it could not, it says False, and the state is not saved this time."""
+    after_save: Callable[[], None] = _nothing
+    """Called after each is written."""
 
 
 def save_checkpoint(

@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Request, Response, status
 from starlette.concurrency import run_in_threadpool
 
-from admin_core.size import check_limits
 from admin_core.spec import DiagnosisSpec
 from app.auth import Caller, CallerDep
 from app.body import JsonRoute
@@ -12,6 +11,7 @@ from app.job_answers import DIAGNOSES, cancelled, find_job, shown, submitted
 from app.job_view import JobView, job_json
 from app.problems import documented
 from worker import jobs
+from worker.admission import check_diagnosis
 from worker.data import check_data
 from worker.jobs import Job, JobName, Reuse
 from worker.queue import Queue
@@ -113,19 +113,21 @@ def submit(
 ) -> tuple[str, bool]:
     """The id of the job for a spec within the limits, and whether it is a new one; a message for it
     is on its way."""
-    check_limits(spec, settings.limits)
+    check_diagnosis(spec, settings)
     check_data(spec, store, settings, sees=caller.sees)
+    device_kind = settings.device_kind_for(spec.model)
     job_id, new = jobs.submit(
         store,
         spec,
         idempotency_key=idempotency_key,
         reuse=reuse,
-        device_kind=settings.device_kind,
+        device_kind=device_kind,
         requester=caller.requester,
+        announced=True,
     )
     # A message that cannot be sent now is sent by the dispatcher.
-    if new and queue.enqueue(JobName.DIAGNOSIS, job_id):
-        jobs.mark_published(store, job_id)
+    if new and not queue.enqueue(JobName.DIAGNOSIS, job_id, device_kind):
+        jobs.mark_unpublished(store, job_id)
     return job_id, new
 
 

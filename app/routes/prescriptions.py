@@ -7,7 +7,6 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from admin_core.errors import InvalidSpecError, LimitExceededError
-from admin_core.race_size import check_race_limits
 from admin_core.race_spec import RaceSpec
 from admin_core.report import Verdict
 from admin_core.spec import DiagnosisSpec
@@ -20,6 +19,7 @@ from app.job_view import RaceView, job_path
 from app.problems import NO_VERDICT, NOTHING_PRESCRIBED_YET, ProblemError, documented
 from app.routes.races import find_json, submit
 from app.verification import Verification
+from worker.admission import check_race
 from worker.data import check_data
 from worker.jobs import FINISHED, Job, JobName, Reuse
 from worker.problem import LIMIT_EXCEEDED, FieldError
@@ -98,7 +98,7 @@ def race_asked_for(
         budget_seconds=request.budget_seconds,
     )
     try:
-        check_race_limits(race, settings.race_limits)
+        check_race(race, settings)
     except LimitExceededError as error:
         raise _in_the_requests_words(error, race) from None
     try:

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response, status
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from admin_core.race_size import check_race_limits
 from admin_core.race_spec import RaceSpec
 from app.auth import Caller, CallerDep
 from app.body import JsonRoute
@@ -18,6 +17,7 @@ from app.job_answers import cancelled, find_job, shown, submitted
 from app.job_view import RaceView, View, race_json
 from app.problems import documented
 from worker import jobs, races
+from worker.admission import check_race
 from worker.data import check_data
 from worker.jobs import JobName, Reuse
 from worker.queue import Queue
@@ -175,24 +175,23 @@ def submit(
 ) -> tuple[str, bool]:
     """The id of the race for a spec within the limits, and whether it is a new one; messages for
     its runs are on their way."""
-    check_race_limits(spec, settings.race_limits)
+    check_race(spec, settings)
     check_data(spec, store, settings, sees=caller.sees)
+    device_kind = settings.device_kind_for(*(spec.run(arm).model for arm in range(len(spec.arms))))
     race_id, run_ids = races.submit(
         store,
         spec,
         idempotency_key=idempotency_key,
         reuse=reuse,
-        device_kind=settings.device_kind,
+        device_kind=device_kind,
         requester=caller.requester,
+        announced=True,
     )
-    sent = []
-    for run_id in run_ids:
+    for number, run_id in enumerate(run_ids):
         # Messages that cannot be sent now are sent by the dispatcher.
-        if not queue.enqueue(JobName.RACE_RUN, run_id):
+        if not queue.enqueue(JobName.RACE_RUN, run_id, device_kind):
+            jobs.mark_unpublished(store, *run_ids[number:])
             break
-        sent.append(run_id)
-    if sent:
-        jobs.mark_published(store, *sent)
     return race_id, bool(run_ids)
 
 

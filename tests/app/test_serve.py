@@ -14,10 +14,10 @@ from tests.service import (
     SMALL,
     TRIMTAB,
     Service,
-    children,
     descendants,
     environment,
     is_alive,
+    pool_process,
     until,
 )
 
@@ -67,17 +67,19 @@ class TestDeath:
         assert worker is not None
         os.kill(worker, signal.SIGKILL)
 
-        # And of the process in the worker that does the work.
+        # And of the process in the worker that does the work, as a fault in native code ends it.
         until(lambda: len(service.job(job_id)["attempts"]) == 2)
         worker = service.worker()
         assert worker is not None
-        for child in children(worker):
-            os.kill(child, signal.SIGKILL)
+        os.kill(pool_process(worker), signal.SIGSEGV)
 
         job = service.job(job_id, wait=60)
         assert job["state"] == "succeeded", job
         assert [a["ending"] for a in job["attempts"]] == ["lost", "lost", "succeeded"]
         assert "worker process died" in job["attempts"][0]["detail"]
+        assert "SIGSEGV" in job["attempts"][1]["detail"]
+        # The others of its worker live on.
+        assert service.worker() == worker
         service.stop()
 
     def test_of_the_service_is_survived_by_its_jobs(self, serve: Serve) -> None:

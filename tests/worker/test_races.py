@@ -5,7 +5,8 @@ from sqlalchemy import text
 
 from admin_core.race_spec import RaceSpec, RunSpec
 from tests.service import SMALL
-from worker import artifacts, jobs, races
+from worker import jobs, races
+from worker.artifacts import Artifacts
 from worker.jobs import Claim, IdempotencyKeyReusedError, Job, JobName, Reuse, State
 from worker.problem import UNEXPECTED
 from worker.settings import Settings
@@ -211,13 +212,14 @@ def test_files_are_removed_once_their_job_is_finished(
     store: Store, race: races.Submitted, tmp_path: Path
 ) -> None:
     settings = Settings(home=tmp_path)
+    artifacts = Artifacts(settings)
     ids = race.run_ids
     for run_id in ids:
-        (artifacts.folder_of(settings, run_id) / "run.safetensors").touch()
+        (artifacts.bring(run_id) / "run.safetensors").touch()
     jobs.succeed(store, claimed(store, ids[0]), {"outcome": "converged"})
     claimed(store, ids[1])
-    artifacts.remove_those_of_finished(store, settings)
+    artifacts.remove_those_of_finished(store)
     assert sorted(folder.name for folder in settings.artifacts.iterdir()) == ids[1:]
     jobs.cancel(store, race.race_id)
-    artifacts.remove_those_of_finished(store, settings)
+    artifacts.remove_those_of_finished(store)
     assert [folder.name for folder in settings.artifacts.iterdir()] == [ids[1]]

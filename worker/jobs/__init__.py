@@ -30,9 +30,15 @@ from worker.jobs.job import (
     State,
     new_id,
 )
-from worker.jobs.publishing import mark_published, unpublished
+from worker.jobs.publishing import (
+    count_queued,
+    mark_published,
+    mark_unpublished,
+    unpublished,
+)
 from worker.jobs.reading import finished_among, get, newest, specs_of
 from worker.jobs.reaping import MAX_ATTEMPTS, lose_job, lose_worker, reap
+from worker.jobs.retention import remove_old
 from worker.jobs.submitting import (
     IdempotencyKeyReusedError,
     QueueFullError,
@@ -49,7 +55,13 @@ from worker.jobs.submitting import (
     spec_sha256,
     submit,
 )
-from worker.jobs.workers import drain, forget_worker, live_workers, worker_is_alive
+from worker.jobs.workers import (
+    drain,
+    forget_silent_workers,
+    forget_worker,
+    live_workers,
+    worker_is_alive,
+)
 
 __all__ = [
     "Attempt",
@@ -72,10 +84,12 @@ __all__ = [
     "check_room",
     "check_share",
     "claim",
+    "count_queued",
     "drain",
     "earlier_job",
     "fail",
     "finished_among",
+    "forget_silent_workers",
     "forget_worker",
     "get",
     "hold_dataset",
@@ -86,11 +100,13 @@ __all__ = [
     "lose_worker",
     "made_by",
     "mark_published",
+    "mark_unpublished",
     "new_id",
     "newest",
     "no_such_dataset",
     "reap",
     "release",
+    "remove_old",
     "spec_sha256",
     "specs_of",
     "stop",

@@ -54,6 +54,8 @@ def _lose(store: Store, which: ColumnElement[bool], why: str) -> list[str]:
         lost = connection.execute(
             select(columns.id, columns.attempt, columns.parent_id)
             .where(running, which)
+            # One order for all, so that no two wait for each other.
+            .order_by(columns.id)
             .with_for_update()
         ).all()
         for job_id, number, race_id in lost:

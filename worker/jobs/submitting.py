@@ -6,7 +6,7 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, case, func, insert, null, select
 
 from admin_core.errors import InvalidSpecError
 from admin_core.spec import DataSpec, DiagnosisSpec, UploadData
@@ -55,10 +55,12 @@ def submit(
     reuse: Reuse = Reuse.NONE,
     device_kind: DeviceKind = "cpu",
     requester: Requester = ANYBODY,
+    announced: bool = False,
 ) -> tuple[str, bool]:
     """The id of the job for `spec`, and whether this call made it.
 
     Args:
+        announced: the caller sends a message for a job that this call made, at once.
         idempotency_key: the caller's name for this request; the same key again gives the same job,
             and a new key a new one.
         reuse: which earlier job of the same spec, version and device will do, where no key is
@@ -89,7 +91,9 @@ def submit(
                 state=State.QUEUED,
                 spec=body,
                 spec_sha256=digest,
+                device_kind=device_kind,
                 created_at=db_now(),
+                published_at=db_now() if announced else null(),
                 **made_by(requester, idempotency_key),
             )
         )

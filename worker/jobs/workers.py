@@ -6,6 +6,8 @@ from worker import store as tables
 from worker.jobs.job import State
 from worker.store import Store, db_now
 
+FORGET_AFTER_SECONDS = 3_600.0
+
 
 def worker_is_alive(store: Store, worker: str, *, memory_bytes: int | None = None) -> None:
     """Note a sign of life of a worker that takes jobs, and what memory it holds."""
@@ -29,6 +31,13 @@ def worker_is_alive(store: Store, worker: str, *, memory_bytes: int | None = Non
 def forget_worker(store: Store, worker: str) -> None:
     with store.writing() as connection:
         connection.execute(tables.workers.delete().where(tables.workers.c.name == worker))
+
+
+def forget_silent_workers(store: Store) -> None:
+    """Forget workers that were killed together with their machine."""
+    with store.writing() as connection:
+        silent = tables.workers.c.heartbeat_at < db_now() - FORGET_AFTER_SECONDS
+        connection.execute(tables.workers.delete().where(silent))
 
 
 def live_workers(store: Store, *, within_seconds: float) -> list[str]:

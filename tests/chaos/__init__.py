@@ -1,0 +1,1 @@
+"""Jobs while everything around them is killed: `python -m tests.chaos`."""
