@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from random import Random
 
@@ -11,16 +11,16 @@ import redis
 from tests.chaos.engine import Engine, later
 from worker.jobs import JobName
 
-Fault = Callable[[Engine, Random, Sequence[str]], None]
-"""The last argument holds the ids of jobs that were accepted so far."""
+Fault = Callable[[Engine, Random, Mapping[str, JobName]], None]
+"""The last argument holds the jobs that were accepted so far, and what each is."""
 
 
-def kill_worker(engine: Engine, chance: Random, _: Sequence[str]) -> None:
+def kill_worker(engine: Engine, chance: Random, _: Mapping[str, JobName]) -> None:
     """A worker with all its processes, by SIGKILL."""
     chance.choice(engine.workers).kill()
 
 
-def kill_pool_process(engine: Engine, chance: Random, _: Sequence[str]) -> None:
+def kill_pool_process(engine: Engine, chance: Random, _: Mapping[str, JobName]) -> None:
     """The process that does a worker's jobs, by SIGKILL or SIGSEGV."""
     pid = engine.pool_process(chance.choice(engine.workers))
     if pid is not None:
@@ -28,7 +28,7 @@ def kill_pool_process(engine: Engine, chance: Random, _: Sequence[str]) -> None:
             os.kill(pid, chance.choice([signal.SIGKILL, signal.SIGSEGV]))
 
 
-def freeze_pool_process(engine: Engine, chance: Random, _: Sequence[str]) -> None:
+def freeze_pool_process(engine: Engine, chance: Random, _: Mapping[str, JobName]) -> None:
     """For longer than its lease lasts: it wakes up as a zombie whose job another attempt has."""
     pid = engine.pool_process(chance.choice(engine.workers))
     if pid is not None:
@@ -42,34 +42,34 @@ def _wake(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-def kill_broker(engine: Engine, chance: Random, _: Sequence[str]) -> None:
+def kill_broker(engine: Engine, chance: Random, _: Mapping[str, JobName]) -> None:
     """By SIGKILL; it comes back with the data that it had on disk."""
     engine.broker.kill()
     later(chance.uniform(0, 2), engine.broker.start).join()
 
 
-def flush_broker(engine: Engine, chance: Random, _: Sequence[str]) -> None:
+def flush_broker(engine: Engine, chance: Random, _: Mapping[str, JobName]) -> None:
     """All messages are gone."""
     with suppress(redis.exceptions.RedisError):
         engine.broker.client.flushall()
 
 
-def kill_api(engine: Engine, chance: Random, _: Sequence[str]) -> None:
+def kill_api(engine: Engine, chance: Random, _: Mapping[str, JobName]) -> None:
     """By SIGKILL, between whichever two instructions."""
     engine.api.kill()
 
 
-def restart_database(engine: Engine, chance: Random, _: Sequence[str]) -> None:
+def restart_database(engine: Engine, chance: Random, _: Mapping[str, JobName]) -> None:
     """At once, with every connection cut; SQLite has no server to restart."""
     if engine.postgresql is not None:
         engine.postgresql.restart(down_seconds=chance.uniform(0, 2))
 
 
-def duplicate_messages(engine: Engine, chance: Random, accepted: Sequence[str]) -> None:
+def duplicate_messages(engine: Engine, chance: Random, accepted: Mapping[str, JobName]) -> None:
     """Of some jobs, finished or not, each two times more."""
-    for job_id in chance.sample(accepted, min(5, len(accepted))):
-        for name in (JobName.DIAGNOSIS, JobName.RACE):
-            engine.queue.enqueue(name, job_id)
+    for job_id in chance.sample(list(accepted), min(5, len(accepted))):
+        for _ in range(2):
+            engine.queue.enqueue(accepted[job_id], job_id)
 
 
 FAULTS: dict[str, tuple[Fault, int]] = {

@@ -75,7 +75,7 @@ def run_chaos(
     order += chance.choices(names, [FAULTS[name][1] for name in names], k=max(0, faults))
     for name in order[:faults]:
         time.sleep(chance.uniform(0.2, 2 * between_seconds))
-        FAULTS[name][0](engine, chance, list(accepted))
+        FAULTS[name][0](engine, chance, _kinds_of(dict(accepted)))
         outcome.faults[name] += 1
     client.join(600)
     try:
@@ -110,6 +110,10 @@ def _kinds() -> list[tuple[str, str, dict[str, Any]]]:
         for seed in range(KINDS_OF_RACE)
     ]
     return diagnoses + raced
+
+
+def _kinds_of(accepted: dict[str, str]) -> dict[str, JobName]:
+    return {job_id: JobName(name.partition(" ")[0]) for job_id, name in accepted.items()}
 
 
 def _bodies(count: int, chance: Random) -> Iterator[tuple[str, str, dict[str, Any]]]:
