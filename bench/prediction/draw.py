@@ -2,19 +2,52 @@
 
 import math
 import random
+from dataclasses import dataclass
 from typing import Any
 
 from admin_core.race_spec import RunSpec
 from bench.prediction.families import FAMILIES, Family
 
 LAYERS = (2, 3, 4, 6, 8, 12, 18, 24)
-WIDTHS = (32, 48, 64, 96)
-STEPS = (150, 200, 300)
-MAX_STATES = 24 * 16 * 32 * 64
-"""Layers times tokens times features: what a run on one core has the time for."""
-
 ADAM_RATES = (3e-4, 3e-2)
 SGD_RATES = (3e-3, 3.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """What is drawn differently from one series of runs to the next."""
+
+    first: int
+    """Number of its first configuration in each family."""
+    widths: tuple[int, ...]
+    steps: tuple[int, ...]
+    warmup_steps: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
+    sequence_lengths: tuple[int, ...]
+    max_states: int
+    """Layers times tokens times features: what a run on one core has the time for."""
+
+
+SHORT = Campaign(
+    first=0,
+    widths=(32, 48, 64, 96),
+    steps=(150, 200, 300),
+    warmup_steps=(0, 10, 30, 60, 100),
+    batch_sizes=(8, 16, 16, 32),
+    sequence_lengths=(16, 32, 32, 64),
+    max_states=24 * 16 * 32 * 64,
+)
+LONG = Campaign(
+    first=100,
+    widths=(32, 48, 64, 96, 128, 256),
+    steps=(200, 400, 600, 1000),
+    warmup_steps=(0, 10, 30, 100, 200),
+    batch_sizes=(8, 8, 16),
+    sequence_lengths=(16, 32, 32),
+    max_states=12 * 16 * 32 * 64,
+)
+"""Three times as long, so that a probe of a twentieth sees three times as much."""
+
 VARIATIONS: dict[str, tuple[Any, ...]] = {
     "norm": ("layer_norm", "layer_norm", "layer_norm", "rms_norm"),
     "activation": ("relu", "relu", "gelu", "swiglu"),
@@ -27,22 +60,25 @@ def draw(family_name: str, number: int) -> tuple[RunSpec, int]:
     """Configuration `number` of a family, and its seed."""
     random_source = random.Random(f"{family_name}/{number}")
     family = FAMILIES[family_name]
+    campaign = LONG if number >= LONG.first else SHORT
     while True:
-        spec, states = _draw(family, random_source)
-        if states <= MAX_STATES:
+        spec, states = _draw(family, campaign, random_source)
+        if states <= campaign.max_states:
             return RunSpec.model_validate({"name": f"{family_name}/{number}", **spec}), number
 
 
-def _draw(family: Family, source: random.Random) -> tuple[dict[str, Any], int]:
+def _draw(
+    family: Family, campaign: Campaign, source: random.Random
+) -> tuple[dict[str, Any], int]:
     """A spec, and how many numbers its states hold in one step."""
-    d_model = source.choice(WIDTHS)
+    d_model = source.choice(campaign.widths)
     if family.config is None:
         model, layers = _built_in(family, source, d_model)
     else:
         layers, heads = source.choice(LAYERS), source.choice((1, 2, 4))
         config = family.config(source, layers, d_model, heads)
         model = {"kind": "huggingface", "config": config}
-    training = _training(family, source)
+    training = _training(family, campaign, source)
     spec = {
         "model": model,
         "training": training,
@@ -76,17 +112,17 @@ def _built_in(family: Family, source: random.Random, d_model: int) -> tuple[dict
     return model, model.get("encoder_layers", 0) + model.get("decoder_layers", 0)
 
 
-def _training(family: Family, source: random.Random) -> dict[str, Any]:
-    steps = source.choice(STEPS)
+def _training(family: Family, campaign: Campaign, source: random.Random) -> dict[str, Any]:
+    steps = source.choice(campaign.steps)
     optimizer = source.choice(family.optimizers)
     training: dict[str, Any] = {
         "optimizer": optimizer,
         "learning_rate": _log_uniform(source, SGD_RATES if optimizer == "sgd" else ADAM_RATES),
         "schedule": source.choice(("constant", "linear", "cosine", "inverse_sqrt")),
-        "warmup_steps": source.choice((0, 10, 30, 60, 100)),
+        "warmup_steps": source.choice(campaign.warmup_steps),
         "steps": steps,
-        "batch_size": source.choice((8, 16, 16, 32)),
-        "sequence_length": source.choice((16, 32, 32, 64)),
+        "batch_size": source.choice(campaign.batch_sizes),
+        "sequence_length": source.choice(campaign.sequence_lengths),
         "clip_norm": source.choice((None, None, 1.0, 0.1)),
     }
     if optimizer == "sgd":

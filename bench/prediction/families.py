@@ -12,6 +12,10 @@ from typing import Any, Literal
 
 Split = Literal["calibration", "test"]
 
+ConfigOf = Callable[[random.Random, int, int, int], dict[str, Any]]
+"""A config of the Transformers library from a source of chance, the layers of each stack, the width
+and the heads."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
@@ -23,9 +27,8 @@ class Family:
     model: Mapping[str, Any] = field(default_factory=dict)
     optimizers: tuple[str, ...] = ("adam", "adam", "adam", "adamw", "radam", "schedule_free")
     data: Mapping[str, Any] = field(default_factory=lambda: {"kind": "text"})
-    config: Callable[[random.Random, int, int, int], dict[str, Any]] | None = None
-    """Of an architecture of the Transformers library: from a source of chance, the layers of each
-    stack, the width and the heads."""
+    config: ConfigOf | None = None
+    """Of an architecture of the Transformers library."""
 
 
 SORT = {"kind": "synthetic", "name": "sort"}
@@ -108,6 +111,80 @@ def t5(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
     }
 
 
+def gpt_neo(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "gpt_neo",
+        "num_layers": layers,
+        "attention_types": [[["global"], layers]],
+        "hidden_size": width,
+        "num_heads": heads,
+        "max_position_embeddings": 128,
+        "vocab_size": 320,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+
+
+def gpt_neox(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "gpt_neox",
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_attention_heads": heads,
+        "max_position_embeddings": 128,
+        "vocab_size": 320,
+        "use_parallel_residual": True,
+    }
+
+
+def gated(model_type: str) -> ConfigOf:
+    """Of a decoder in the manner of Llama."""
+
+    def config(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+        return {
+            "model_type": model_type,
+            "num_hidden_layers": layers,
+            "hidden_size": width,
+            "intermediate_size": 3 * width,
+            "num_attention_heads": heads,
+            "num_key_value_heads": 1,
+            "head_dim": width // heads,
+            "vocab_size": 320,
+            "pad_token_id": 0,
+            "bos_token_id": 0,
+            "eos_token_id": 0,
+        }
+
+    return config
+
+
+def as_bart(model_type: str) -> ConfigOf:
+    """Of an encoder-decoder in the manner of BART."""
+
+    def config(source: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+        return bart(source, layers, width, heads) | {"model_type": model_type, "pad_token_id": 1}
+
+    return config
+
+
+def as_bert(model_type: str) -> ConfigOf:
+    """Of an encoder in the manner of BERT."""
+
+    def config(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+        return {
+            "model_type": model_type,
+            "num_hidden_layers": layers,
+            "hidden_size": width,
+            "intermediate_size": 4 * width,
+            "num_attention_heads": heads,
+            "max_position_embeddings": 128,
+            "vocab_size": 320,
+        }
+
+    return config
+
+
 CALIBRATION: Split = "calibration"
 TEST: Split = "test"
 
@@ -115,14 +192,14 @@ FAMILIES: dict[str, Family] = {
     # decoder-only language models, the paper's initialisation
     "decoder/post_ln": Family(split=CALIBRATION, schemes=("post_ln",)),
     "decoder/pre_ln": Family(split=CALIBRATION, schemes=("pre_ln",)),
-    "decoder/admin": Family(split=TEST, schemes=("admin",)),
+    "decoder/admin": Family(split=CALIBRATION, schemes=("admin",)),
     "decoder/deepnorm": Family(split=CALIBRATION, schemes=("deepnorm",)),
     "decoder/sub_ln": Family(split=CALIBRATION, schemes=("sub_ln",)),
     "decoder/rezero": Family(split=CALIBRATION, schemes=("rezero",)),
-    "decoder/t_fixup": Family(split=TEST, schemes=("t_fixup",)),
-    "decoder/sandwich": Family(split=TEST, schemes=("sandwich_ln", "peri_ln")),
+    "decoder/t_fixup": Family(split=CALIBRATION, schemes=("t_fixup",)),
+    "decoder/sandwich": Family(split=CALIBRATION, schemes=("sandwich_ln", "peri_ln")),
     # the same with what later models changed
-    "decoder/llama": Family(split=TEST, schemes=("pre_ln",), model=LLAMA),
+    "decoder/llama": Family(split=CALIBRATION, schemes=("pre_ln",), model=LLAMA),
     "decoder/llama_post": Family(split=CALIBRATION, schemes=("post_ln", "admin"), model=LLAMA),
     "decoder/gpt2_init": Family(
         split=CALIBRATION,
@@ -130,7 +207,7 @@ FAMILIES: dict[str, Family] = {
         model={"initialisation": "gpt2", "activation": "gelu", "positions": "learned"},
     ),
     "decoder/t5_init": Family(
-        split=TEST, schemes=("pre_ln", "post_ln"), model={"initialisation": "t5"}
+        split=CALIBRATION, schemes=("pre_ln", "post_ln"), model={"initialisation": "t5"}
     ),
     "decoder/parallel": Family(
         split=CALIBRATION, schemes=("pre_ln", "peri_ln"), model={"parallel": True}
@@ -142,15 +219,15 @@ FAMILIES: dict[str, Family] = {
         split=CALIBRATION, schemes=("pre_ln", "post_ln", "admin"), optimizers=("sgd",)
     ),
     "decoder/sgd_others": Family(
-        split=TEST, schemes=("deepnorm", "sandwich_ln", "rezero"), optimizers=("sgd",)
+        split=CALIBRATION, schemes=("deepnorm", "sandwich_ln", "rezero"), optimizers=("sgd",)
     ),
     # encoder-decoders, the paper's own
-    "seq2seq/post_ln": Family(split=TEST, architecture="encoder_decoder", schemes=("post_ln",)),
+    "seq2seq/post_ln": Family(split=CALIBRATION, architecture="encoder_decoder", schemes=("post_ln",)),
     "seq2seq/pre_ln": Family(
         split=CALIBRATION, architecture="encoder_decoder", schemes=("pre_ln",)
     ),
     "seq2seq/admin": Family(split=CALIBRATION, architecture="encoder_decoder", schemes=("admin",)),
-    "seq2seq/hybrid": Family(split=TEST, architecture="encoder_decoder", schemes=HYBRIDS),
+    "seq2seq/hybrid": Family(split=CALIBRATION, architecture="encoder_decoder", schemes=HYBRIDS),
     "seq2seq/others": Family(
         split=CALIBRATION,
         architecture="encoder_decoder",
@@ -167,7 +244,7 @@ FAMILIES: dict[str, Family] = {
         split=CALIBRATION, architecture="encoder_only", schemes=("post_ln",), data=SORT
     ),
     "encoder/pre_ln": Family(
-        split=TEST, architecture="encoder_only", schemes=("pre_ln", "sub_ln"), data=SORT
+        split=CALIBRATION, architecture="encoder_only", schemes=("pre_ln", "sub_ln"), data=SORT
     ),
     "encoder/admin": Family(
         split=CALIBRATION, architecture="encoder_only", schemes=("admin", "deepnorm"), data=SORT
@@ -180,8 +257,66 @@ FAMILIES: dict[str, Family] = {
     ),
     # architectures of the Transformers library, with its own initialisation
     "huggingface/gpt2": Family(split=CALIBRATION, schemes=("pre",), config=gpt2),
-    "huggingface/opt": Family(split=TEST, schemes=("pre or post",), config=opt),
-    "huggingface/llama": Family(split=TEST, schemes=("pre",), config=llama),
+    "huggingface/opt": Family(split=CALIBRATION, schemes=("pre or post",), config=opt),
+    "huggingface/llama": Family(split=CALIBRATION, schemes=("pre",), config=llama),
     "huggingface/bart": Family(split=CALIBRATION, schemes=("post",), config=bart),
     "huggingface/t5": Family(split=CALIBRATION, schemes=("pre",), config=t5),
+    "huggingface/gpt_neox": Family(split=CALIBRATION, schemes=("pre",), config=gpt_neox),
+    "huggingface/mistral": Family(split=CALIBRATION, schemes=("pre",), config=gated("mistral")),
+    "huggingface/pegasus": Family(split=CALIBRATION, schemes=("pre",), config=as_bart("pegasus")),
+    "huggingface/electra": Family(split=CALIBRATION, schemes=("post",), config=as_bert("electra")),
+    # drawn after all of the above had been looked at
+    "decoder/grouped": Family(
+        split=TEST,
+        schemes=("post_ln", "pre_ln", "admin"),
+        model={"num_kv_heads": 1, "num_heads": 4, "norm": "rms_norm", "activation": "swiglu"},
+    ),
+    "decoder/post_gelu": Family(
+        split=TEST,
+        schemes=("post_ln", "admin", "deepnorm"),
+        model={"activation": "gelu", "positions": "rotary", "tied_embeddings": False},
+    ),
+    "decoder/gpt2_init_others": Family(
+        split=TEST,
+        schemes=("admin", "sub_ln", "peri_ln"),
+        model={"initialisation": "gpt2", "positions": "learned"},
+    ),
+    "decoder/qk_norm_others": Family(
+        split=TEST, schemes=("sandwich_ln", "deepnorm", "rezero"), model={"qk_norm": True}
+    ),
+    "decoder/sgd_t_fixup": Family(
+        split=TEST, schemes=("t_fixup", "sub_ln", "peri_ln"), optimizers=("sgd",)
+    ),
+    "seq2seq/sort": Family(
+        split=TEST,
+        architecture="encoder_decoder",
+        schemes=("post_ln", "pre_ln", "admin"),
+        data=SORT,
+    ),
+    "seq2seq/sandwich": Family(
+        split=TEST, architecture="encoder_decoder", schemes=("sandwich_ln", "peri_ln")
+    ),
+    "seq2seq/t5_init": Family(
+        split=TEST,
+        architecture="encoder_decoder",
+        schemes=("pre_ln", "post_ln"),
+        model={"initialisation": "t5", "norm": "rms_norm"},
+    ),
+    "encoder/others": Family(
+        split=TEST,
+        architecture="encoder_only",
+        schemes=("sandwich_ln", "peri_ln", "t_fixup"),
+        data=SORT,
+    ),
+    "encoder/masked_others": Family(
+        split=TEST,
+        architecture="encoder_only",
+        schemes=("deepnorm", "sub_ln", "sandwich_ln"),
+        model={"positions": "learned"},
+    ),
+    "huggingface/gpt_neo": Family(split=TEST, schemes=("pre",), config=gpt_neo),
+    "huggingface/qwen2": Family(split=TEST, schemes=("pre",), config=gated("qwen2")),
+    "huggingface/olmo2": Family(split=TEST, schemes=("post",), config=gated("olmo2")),
+    "huggingface/marian": Family(split=TEST, schemes=("post",), config=as_bart("marian")),
+    "huggingface/bert": Family(split=TEST, schemes=("post",), config=as_bert("bert")),
 }
