@@ -15,7 +15,7 @@ from admin_core.spec import Subject
 from admin_core.training.arm import profile_admin
 from admin_core.training.run_batches import RunBatches
 from admin_core.verdict.features import features
-from admin_core.verdict.probe import PROBE_STEPS, Probe, probe
+from admin_core.verdict.probe import Probe, probe, probe_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def examine(
         raise UnavailableError("the network has no residual addition")
     if not batches.training(0).has_targets:
         raise UnavailableError("the model takes its loss itself, so that no unigram loss is known")
-    seen = [batches.training(step) for step in range(PROBE_STEPS + 1)]
+    seen = [batches.training(step) for step in range(probe_steps(run.training))]
     unigram = unigram_entropy(seen)
     if not unigram:
         raise UnavailableError("all answers are the same, so that there is nothing to learn")
@@ -75,7 +75,7 @@ def examine(
         features=features(
             found,
             run.training,
-            depth=len(branches),
+            placements=[branch.norm_placement for branch in branches],
             unigram=unigram,
             answers=int((seen[0].targets != IGNORED).sum()),
         ),

@@ -4,25 +4,29 @@ Notation:
     eta_t     full learning rate of step t, peak the largest of them
     S         sum over all steps of eta_t / peak: the run's length in steps at the peak
     unigram   entropy of the tokens' frequencies, the loss of a model that knows nothing else
+    late      mean over the last fourth of the probe's steps, each on a batch that no step has seen
+    early     mean over the second fourth
 
 What cannot be measured (a gradient that is exactly zero, a model without logits) counts as if
 nothing was wrong with it.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import fmean, linear_regression
 
+from admin_core.report import NormPlacement
 from admin_core.spec import Optimizer, TrainingSpec
 from admin_core.verdict.full_rate import SUMMED_STEPS, full_rate, peak_rate
-from admin_core.verdict.probe import PROBE_STEPS, Probe, probe_rate
+from admin_core.verdict.probe import Probe, probe_rate, probe_steps
 
 LARGEST = 6.0
 """Where every feature is cut off, on both sides."""
 
-LATE = 3
-"""Steps at the end of the probe, all of them at the peak learning rate."""
+LARGEST_DESCENT = 2.0
+"""A step cannot do more than the gradient promises but by curvature."""
 
 LEAST_EXCESS = 0.05
 """The least share of the unigram loss that a fresh model's loss is taken to lie above it."""
@@ -39,11 +43,14 @@ class Cause(StrEnum):
     """The optimizer's steps are large for the weights."""
     LOSS = "loss"
     """The loss does not fall in the first steps, or rises."""
+    CONTEXT = "context"
+    """The model does not begin to tell places apart."""
     SCHEDULE = "schedule"
     """Warm-up, number of steps and decay."""
     TASK = "task"
     """How much a batch asks, and how hard it is to guess."""
     DEPTH = "depth"
+    """How many sub-layers there are, and where their norms stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +123,14 @@ FEATURES = (
         formula="log10(|W* - W| / |W|) of the probe's last step",
     ),
     Feature(
-        name="loss_after",
+        name="descent",
+        cause=Cause.STEP_SIZE,
+        formula="(L(W) - L(W*)) / (g . (W - W*)) of the probe's last step on its own batch",
+    ),
+    Feature(
+        name="loss_late",
         cause=Cause.LOSS,
-        formula="log10(loss after the probe / unigram)",
+        formula="log10(late loss / unigram)",
     ),
     Feature(
         name="loss_rise",
@@ -129,7 +141,23 @@ FEATURES = (
     Feature(
         name="loss_fall",
         cause=Cause.LOSS,
-        formula="(first loss - loss after the probe) / unigram",
+        formula="(first loss - late loss) / unigram",
+    ),
+    Feature(
+        name="loss_noise",
+        cause=Cause.LOSS,
+        formula="log10 of the standard deviation of the loss about its line in the probe's second "
+        "half, over unigram",
+    ),
+    Feature(
+        name="context_gain",
+        cause=Cause.CONTEXT,
+        formula="late gain of the answers over the model's own average prediction, over unigram",
+    ),
+    Feature(
+        name="context_gain_growth",
+        cause=Cause.CONTEXT,
+        formula="(late gain - early gain) / unigram",
     ),
     Feature(
         name="progress",
@@ -140,7 +168,7 @@ FEATURES = (
     Feature(
         name="pace",
         cause=Cause.SCHEDULE,
-        formula="the same at the pace of the probe's last LATE steps",
+        formula="the same at the pace of the line through the probe's second half",
     ),
     Feature(
         name="path",
@@ -162,6 +190,11 @@ FEATURES = (
         name="warm_up_share",
         cause=Cause.SCHEDULE,
         formula="warm-up steps / steps",
+    ),
+    Feature(
+        name="final_rate",
+        cause=Cause.SCHEDULE,
+        formula="mean of eta_t over the last tenth of the steps, over peak",
     ),
     Feature(
         name="memory",
@@ -188,32 +221,44 @@ FEATURES = (
         cause=Cause.DEPTH,
         formula="log10 of all sub-layers",
     ),
+    Feature(
+        name="post_ln",
+        cause=Cause.DEPTH,
+        formula="share of sub-layers whose norm stands behind the addition",
+    ),
 )
 """All of them, in the order of the failure model's columns."""
 
 
 def features(
-    probe: Probe, training: TrainingSpec, *, depth: int, unigram: float, answers: int
+    probe: Probe,
+    training: TrainingSpec,
+    *,
+    placements: Sequence[NormPlacement],
+    unigram: float,
+    answers: int,
 ) -> list[float]:
     """One value for each of FEATURES, all finite.
 
     Args:
         probe: what was measured.
         training: how the run would go on.
-        depth: sub-layers of all stacks together.
+        placements: of the norm of each sub-layer of all stacks.
         unigram: in nats.
         answers: targets in a batch.
     """
     after, before = list(probe.after.values()), list(probe.before.values())
-    first, last = (probe.losses[0], probe.losses[-1]) if probe.losses else (unigram, math.inf)
-    fall = (first - last) / unigram
+    losses, gains = probe.losses[:-1], probe.context_gains[:-1]  # without the look back
+    first, late = (losses[0], _late(losses)) if losses else (unigram, math.inf)
+    said = probe.predictions
     length = effective_steps(training)
     excess = max(first - unigram, LEAST_EXCESS * unigram)
+    slope, deviation = _line(losses[len(losses) // 2 :])
     found = {
         "token_similarity": _worst(-_log(1 - s.token_similarity) for s in after),
         "token_similarity_before": _worst(-_log(1 - s.token_similarity) for s in before),
-        "prediction_information": _log(probe.prediction_information or 0.0),
-        "logit_deviation": _log(probe.logit_deviation or 1.0),
+        "prediction_information": _log(said.information if said else 0.0),
+        "logit_deviation": _log(said.deviation if said else 1.0),
         "gradient_decay": _worst(abs(s.gradient_decay or 0.0) for s in after),
         "gradient_spread": _worst(s.gradient_spread or 0.0 for s in after),
         "state_gradient_decay": _worst(s.state_gradient_decay or 0.0 for s in after),
@@ -221,23 +266,29 @@ def features(
         "gradient_norm": _log(probe.gradient_norm[1]),
         "gradient_growth": _log(probe.gradient_norm[1]) - _log(probe.gradient_norm[0]),
         "update_ratio": _log(probe.update_ratio),
-        "loss_after": _log(last / unigram),
-        "loss_rise": _log(max(probe.losses, default=math.inf) / first),
-        "loss_fall": fall,
-        "progress": _log((first - last) / excess * length / probe_length(training)),
-        "pace": _log(_late_fall(probe) / excess * length / LATE),
+        "descent": max(-LARGEST_DESCENT, min(LARGEST_DESCENT, probe.descent or 0.0)),
+        "loss_late": _log(late / unigram),
+        "loss_rise": _log(max(losses, default=math.inf) / first),
+        "loss_fall": (first - late) / unigram,
+        "loss_noise": _log(deviation / unigram),
+        "context_gain": _late(gains) / unigram,
+        "context_gain_growth": (_late(gains) - _early(gains)) / unigram,
+        "progress": _log((first - late) / excess * length / probe_length(training)),
+        "pace": _log(-slope / excess * length),
         "path": _log(probe.update_ratio * length),
         "length": _log(length),
         "warm_up": math.log10(1 + training.warmup_steps),
         "warm_up_share": min(1.0, training.warmup_steps / training.steps),
+        "final_rate": final_rate(training),
         "memory": -_log(1 - training.betas[1]) if training.optimizer is not Optimizer.SGD else 0.0,
         "averaging": float(training.optimizer is Optimizer.SCHEDULE_FREE),
         "answers": math.log10(max(1, answers)),
         "unigram": _log(unigram),
-        "depth": math.log10(depth),
+        "depth": math.log10(len(placements)),
+        "post_ln": sum(p is NormPlacement.POST for p in placements) / len(placements),
     }
     if not probe.finite:
-        found |= {"loss_rise": LARGEST, "loss_after": LARGEST, "loss_fall": -LARGEST}
+        found |= {"loss_rise": LARGEST, "loss_late": LARGEST, "loss_fall": -LARGEST}
     return [min(LARGEST, max(-LARGEST, found[feature.name])) for feature in FEATURES]
 
 
@@ -250,16 +301,39 @@ def effective_steps(training: TrainingSpec) -> float:
     return stride * sum(rates) / peak if peak else 0.0
 
 
+def final_rate(training: TrainingSpec) -> float:
+    """What the schedule has come down to in the last tenth of the steps, as a share of the peak."""
+    begin = training.steps - training.steps // 10
+    stride = max(1, training.steps // SUMMED_STEPS)
+    late = [full_rate(t, training) for t in range(begin, training.steps + 1, stride)]
+    peak = peak_rate(training)
+    return sum(late) / len(late) / peak if peak else 0.0
+
+
 def probe_length(training: TrainingSpec) -> float:
     """The probe's length in steps at the peak learning rate."""
-    return sum(probe_rate(training, step) for step in range(1, PROBE_STEPS + 1))
+    return sum(probe_rate(training, step) for step in range(1, probe_steps(training) + 1))
 
 
-def _late_fall(probe: Probe) -> float:
-    """By how much the loss fell over the probe's last LATE steps."""
-    if len(probe.losses) <= LATE:
-        return -LARGEST
-    return probe.losses[-1 - LATE] - probe.losses[-1]
+def _late(values: Sequence[float]) -> float:
+    """The mean of the last fourth; 0 of none."""
+    return fmean(values[-max(1, len(values) // 4) :]) if values else 0.0
+
+
+def _early(values: Sequence[float]) -> float:
+    """The mean of the second fourth; 0 of none."""
+    fourth = max(1, len(values) // 4)
+    return fmean(values[fourth : 2 * fourth] or values[:1]) if values else 0.0
+
+
+def _line(values: Sequence[float]) -> tuple[float, float]:
+    """Slope of the least-squares line through values a step apart, and the standard deviation of
+    what it leaves; 0 of fewer than three."""
+    if len(values) < 3:
+        return 0.0, 0.0
+    fit = linear_regression(range(len(values)), values)
+    left = [y - fit.slope * x - fit.intercept for x, y in enumerate(values)]
+    return fit.slope, math.sqrt(sum(r * r for r in left) / (len(values) - 2))
 
 
 def _worst(values: Iterable[float]) -> float:

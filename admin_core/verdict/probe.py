@@ -6,60 +6,46 @@ states of all tokens become one, the gradient dies on its way down, and the outp
 everywhere.
 
 The steps are those of the spec's own optimizer, clipping and batches. Its warm-up is pressed
-together into RAMP steps at most, so that the last ones are taken at the peak learning rate.
+together into a fourth of them at most, so that the others are taken at the peak learning rate. The
+last batch is looked at again after the last step: what the step made of the loss there, against
+what the gradient promised, says whether it was too long.
 
 Notation:
-    g_i       gradient of the weight matrices of branch i, as one vector
+    n         steps of the probe, a twenty-fifth of the run's
+    g         gradient of all weights, as one vector; g_i of the weight matrices of branch i
     x_i       state after sub-layer i
     u_t       state of token t after the last sub-layer, divided by its norm
-    p_t       predicted distribution at place t
-    H         entropy in nats
+    W, W*     weights before and after the last step
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from admin_core.data.batch import Batch
-from admin_core.report import Role, StackName
-from admin_core.residual import ResidualBranch, at_states
+from admin_core.errors import NoLossError
+from admin_core.report import StackName
+from admin_core.residual import ResidualBranch
 from admin_core.seeds import ambient
 from admin_core.spec import Optimizer, TrainingSpec
 from admin_core.training.loss import logits_of, objective
 from admin_core.training.optimizers import make_optimizer
 from admin_core.verdict.full_rate import peak_rate
+from admin_core.verdict.look import Look, StackProbe, norm
+from admin_core.verdict.predictions import Predictions, predictions
 
-PROBE_STEPS = 8
-"""With the pass that looks at the outcome, 4.5 % of a run of 200 steps."""
+RUN_STEPS_PER_PROBE_STEP = 25
+"""With the pass that looks at the outcome, a probe is then within 5 % of its run."""
 
-RAMP = 5
-"""Steps that a warm-up is pressed into."""
+FEWEST_STEPS = 6
+MOST_STEPS = 40
 
-MAX_PLACES = 512
-"""Places of the batch that similarity and predictions are taken over."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackProbe:
-    """One stack after the steps."""
-
-    gradient_decay: float | None
-    """log10(|g_N| / |g_1|) over the feed-forward branches, or all where there are none; None
-    where one of them is zero."""
-
-    gradient_spread: float | None
-    """log10 of the largest |g_i| over the smallest, over the same branches."""
-
-    state_gradient_decay: float | None
-    """log10(|dL/dx_N| / |dL/dx_1|)."""
-
-    token_similarity: float
-    """Mean of u_s . u_t over all pairs of places s and t: 1 when all states are one."""
+RAMP_SHARE = 0.25
+"""Of the probe's steps that a warm-up is pressed into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +53,11 @@ class Probe:
     """What was measured before, during and after the steps."""
 
     losses: tuple[float, ...]
-    """Before each step, and after the last; in nats. Fewer when one was not finite."""
+    """Before each step, and after the last on the batch of the last; in nats. Fewer when one was
+    not finite."""
+
+    context_gains: tuple[float, ...]
+    """In the same passes; none where the model gives no logits."""
 
     finite: bool
     """Whether all of them were."""
@@ -78,15 +68,15 @@ class Probe:
     after: dict[StackName, StackProbe]
     """In the last pass that was finite."""
 
-    prediction_information: float | None
-    """H(mean_t p_t) - mean_t H(p_t) in the last pass: 0 when the output is the same everywhere;
-    None where the model gives no logits."""
-
-    logit_deviation: float | None
-    """Standard deviation of all logits in the last pass."""
+    predictions: Predictions | None
+    """In the last pass that was finite; None where the model gives no logits."""
 
     update_ratio: float
     """|W* - W| / |W| over all weight matrices, in the last step."""
+
+    descent: float | None
+    """(L(W) - L(W*)) / (g . (W - W*)) on the last batch: 1 where the step does what the gradient
+    promises, below 0 where the loss rises instead; None where nothing was promised."""
 
     gradient_norm: tuple[float, float]
     """Of all parameters, before any step and in the last pass."""
@@ -100,7 +90,7 @@ def probe(
     *,
     seed: int,
 ) -> Probe:
-    """Take PROBE_STEPS steps and look before the first and after the last. The model is changed.
+    """Take the probe's steps and look before the first and after the last. The model is changed.
 
     Args:
         model: fresh, with its omegas in place.
@@ -110,20 +100,23 @@ def probe(
         seed: of dropout.
     """
     model.train()
+    steps = probe_steps(training)
     training = _at_full_rate(training)
     optimizer = make_optimizer(model, training)
-    matrices = [weight for weight in model.parameters() if weight.requires_grad and weight.ndim > 1]
     losses: list[float] = []
-    looks: list[_Look] = []
+    said: list[Predictions] = []
+    looks: list[Look] = []
     norms: list[float] = []
-    update_ratio = 0.0
+    step_taken: _Step | None = None
     finite = True
-    for step in range(PROBE_STEPS + 1):
-        batch = batch_of(step)
-        look = _Look(branches) if step in (0, PROBE_STEPS) else None
-        with ExitStack() as hooks, ambient(seed, f"probe.{step}", batch.device):
+    for step in range(steps + 1):
+        number = min(step, steps - 1)  # the last batch twice
+        batch = batch_of(number)
+        look = Look(branches) if step in (0, steps) else None
+        with ExitStack() as hooks, ambient(seed, f"probe.{number}", batch.device):
             if look is not None:
-                look.watch(model, hooks)
+                look.watch(hooks)
+            hooks.enter_context(_output_seen(model, batch, said))
             optimizer.zero_grad()
             to_minimise, loss = objective(
                 model, batch, label_smoothing=training.label_smoothing, autocast=training.autocast
@@ -133,45 +126,79 @@ def probe(
                 break
             to_minimise.backward()  # type: ignore[no-untyped-call]
         losses.append(float(loss))
-        norms.append(_norm(weight.grad for weight in model.parameters()))
+        norms.append(norm(weight.grad for weight in model.parameters()))
         if look is not None:
             look.keep()
             looks.append(look)
-        if step == PROBE_STEPS:
+        if step == steps:
             break
+        clipped = 1.0
         if training.clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+            clipped = min(1.0, training.clip_norm / max(norms[-1], 1e-30))
         _set_rate(optimizer, training.learning_rate * probe_rate(training, step + 1))
-        last = step == PROBE_STEPS - 1
-        before = [weight.detach().clone() for weight in matrices] if last else []
+        if step == steps - 1:
+            step_taken = _Step(model, clipped)
         optimizer.step()
-        if last:
-            moved = (new.detach() - old for new, old in zip(matrices, before, strict=True))
-            update_ratio = _norm(moved) / max(_norm(before), 1e-30)
+        if step_taken is not None:
+            step_taken.measure()
     if not looks:
         return _nothing_finite()
     return Probe(
         losses=tuple(losses),
+        context_gains=tuple(seen.context_gain for seen in said[: len(losses)]),
         finite=finite,
         before=looks[0].stacks,
         after=looks[-1].stacks,
-        prediction_information=looks[-1].information,
-        logit_deviation=looks[-1].deviation,
-        update_ratio=update_ratio,
+        predictions=said[min(len(losses), len(said)) - 1] if said else None,
+        update_ratio=step_taken.ratio if step_taken else 0.0,
+        descent=step_taken.descent(losses) if step_taken and finite else None,
         gradient_norm=(norms[0], norms[-1]),
     )
+
+
+class _Step:
+    """The last step, as it is taken."""
+
+    def __init__(self, model: nn.Module, clipped: float) -> None:
+        """`clipped` is the factor that clipping left of the gradient."""
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self.before = [weight.detach().clone() for weight in self.weights]
+        self.clipped = clipped
+        self.ratio = 0.0
+        self.promised = 0.0
+
+    def measure(self) -> None:
+        """After the optimizer's step, while the gradients are there."""
+        moved = [
+            (w.detach() - old, old, w.grad)
+            for w, old in zip(self.weights, self.before, strict=True)
+        ]
+        matrices = [(change, old) for change, old, _ in moved if old.ndim > 1]
+        self.ratio = norm(change for change, _ in matrices) / max(
+            norm(old for _, old in matrices), 1e-30
+        )
+        along = sum(float((change * g).sum()) for change, _, g in moved if g is not None)
+        self.promised = -along / max(self.clipped, 1e-30)
+
+    def descent(self, losses: Sequence[float]) -> float | None:
+        """What became of the promise; the last two losses are of the same batch."""
+        if not (math.isfinite(self.promised) and self.promised > 1e-12):
+            return None
+        return (losses[-2] - losses[-1]) / self.promised
 
 
 def _nothing_finite() -> Probe:
     """Of a model whose first loss is not finite."""
     return Probe(
         losses=(),
+        context_gains=(),
         finite=False,
         before={},
         after={},
-        prediction_information=None,
-        logit_deviation=None,
+        predictions=None,
         update_ratio=0.0,
+        descent=None,
         gradient_norm=(math.inf, math.inf),
     )
 
@@ -186,9 +213,15 @@ def _at_full_rate(training: TrainingSpec) -> TrainingSpec:
     )
 
 
+def probe_steps(training: TrainingSpec) -> int:
+    """n, how many steps a run of this length is probed with."""
+    return min(MOST_STEPS, max(FEWEST_STEPS, training.steps // RUN_STEPS_PER_PROBE_STEP))
+
+
 def probe_rate(training: TrainingSpec, step: int) -> float:
     """The learning rate of a step of the probe, from 1, as a share of the peak."""
-    return min(1.0, step / (min(training.warmup_steps, RAMP) + 1))
+    ramp = min(training.warmup_steps, int(RAMP_SHARE * probe_steps(training)))
+    return min(1.0, step / (ramp + 1))
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -196,80 +229,20 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-class _Look:
-    """Everything that is read off one forward and backward pass."""
+@contextmanager
+def _output_seen(model: nn.Module, batch: Batch, said: list[Predictions]) -> Iterator[None]:
+    """Within the block, what the model's logits say is added to `said`."""
 
-    def __init__(self, branches: Sequence[ResidualBranch]) -> None:
-        self.branches = branches
-        self.similarity: dict[StackName, float] = {}
-        self.state_gradients: dict[ResidualBranch, float] = {}
-        self.information: float | None = None
-        self.deviation: float | None = None
-        self.stacks: dict[StackName, StackProbe] = {}
-
-    def watch(self, model: nn.Module, hooks: ExitStack) -> None:
-        """Have the pass looked at until `hooks` close."""
-        hooks.enter_context(at_states(self.branches, self._see_state))
-        hooks.callback(model.register_forward_hook(self._see_output).remove)
-
-    def keep(self) -> None:
-        """Read the gradients off the parameters, after the backward pass."""
-        for stack in dict.fromkeys(branch.stack for branch in self.branches):
-            own = [branch for branch in self.branches if branch.stack is stack]
-            written = [branch for branch in own if branch.role is Role.FEED_FORWARD] or own
-            norms = [
-                _norm(weight.grad for weight in branch.parameters.values() if weight.ndim > 1)
-                for branch in written
-            ]
-            states = [self.state_gradients.get(branch, 0.0) for branch in own]
-            self.stacks[stack] = StackProbe(
-                gradient_decay=_log_ratio(norms[-1], norms[0]),
-                gradient_spread=_log_ratio(max(norms), min(norms)),
-                state_gradient_decay=_log_ratio(states[-1], states[0]),
-                token_similarity=self.similarity.get(stack, 0.0),
-            )
-
-    def _see_state(self, branch: ResidualBranch, state: Tensor) -> None:
-        self.similarity[branch.stack] = token_similarity(state)  # the last one stays
-        if state.requires_grad:
-            state.register_hook(  # type: ignore[no-untyped-call]
-                lambda gradient: self.state_gradients.update({branch: _norm([gradient])})
-            )
-
-    def _see_output(self, _: nn.Module, __: object, output: object) -> None:
-        found = getattr(output, "logits", output)
-        if not isinstance(found, Tensor | tuple | list):
+    def see(_: nn.Module, __: object, output: object) -> None:
+        try:
+            found = predictions(logits_of(output), batch.targets)
+        except NoLossError:
             return
-        logits = logits_of(found).detach().float().flatten(0, -2)[:MAX_PLACES]
-        predicted = logits.softmax(-1)
-        self.information = float(_entropy(predicted.mean(0)) - _entropy(predicted).mean())
-        self.deviation = float(logits.std())
+        if found is not None:
+            said.append(found)
 
-
-def token_similarity(state: Tensor) -> float:
-    """Mean cosine between the states at two different places of the batch.
-
-        mean over s != t of u_s . u_t = (|sum_t u_t|^2 - n) / (n (n - 1))
-
-    Args:
-        state: batch, places in one or more axes, features.
-    """
-    u = F.normalize(state.detach().float().flatten(0, -2)[:MAX_PLACES], dim=-1)
-    n = len(u)
-    return float((u.sum(0).square().sum() - n) / max(n * (n - 1), 1))
-
-
-def _entropy(p: Tensor) -> Tensor:
-    return -(p * p.clamp_min(1e-30).log()).sum(-1)
-
-
-def _norm(tensors: Iterable[Tensor | None]) -> float:
-    """Of all elements together, in float64."""
-    norms = [torch.linalg.vector_norm(t, dtype=torch.float64) for t in tensors if t is not None]
-    return float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
-
-
-def _log_ratio(over: float, under: float) -> float | None:
-    if not (0 < over < math.inf and 0 < under < math.inf):
-        return None
-    return math.log10(over / under)
+    handle = model.register_forward_hook(see)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -7,7 +7,7 @@ from admin_core.spec import Subject
 from admin_core.verdict.failure_model import FailureModel, failure_model
 from admin_core.verdict.features import FEATURES, Cause, effective_steps
 from admin_core.verdict.forecast import Forecast
-from admin_core.verdict.probe import PROBE_STEPS
+from admin_core.verdict.probe import probe_steps
 
 NOTHING_SPEAKS_FOR_FAILURE = 1e-3
 """Log-odds below which a cause is not worth a reason."""
@@ -72,9 +72,9 @@ def _path(foretold: Forecast, cause: Cause) -> str:
 def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[str]:
     probe = foretold.examination.probe
     training = subject.training
-    steps = f"After {PROBE_STEPS} steps"
+    steps = f"After {probe_steps(training)} steps"
     if not probe.finite:
-        yield f"The loss is not finite within {PROBE_STEPS} steps."
+        yield f"The loss is not finite within {probe_steps(training)} steps."
     match cause:
         case Cause.COLLAPSE:
             for stack, found in probe.after.items():
@@ -83,10 +83,10 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
                     f"after the {stack} have a mean cosine of {found.token_similarity:.3f}, "
                     f"and had {probe.before[stack].token_similarity:.3f} before."
                 )
-            if probe.prediction_information is not None:
+            if probe.predictions is not None:
                 yield (
                     "What the output says differs between places by "
-                    f"{probe.prediction_information:.3g} nats."
+                    f"{probe.predictions.information:.3g} nats."
                 )
         case Cause.GRADIENT_DECAY:
             for stack, found in probe.after.items():
@@ -100,12 +100,25 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
                 f"A step at a learning rate of {training.learning_rate:g} moves the weight "
                 f"matrices by {100 * probe.update_ratio:.2g} % of their size."
             )
+            if probe.descent is not None:
+                yield (
+                    f"It does {100 * probe.descent:.0f} % of what the gradient promises for the "
+                    "loss of its batch."
+                )
         case Cause.LOSS:
             if probe.losses:
                 yield (
                     f"Within {len(probe.losses) - 1} steps the loss goes from "
                     f"{probe.losses[0]:.3g} to {probe.losses[-1]:.3g} nats, and is "
                     f"{max(probe.losses):.3g} at most."
+                )
+        case Cause.CONTEXT:
+            if probe.predictions is not None:
+                gain = probe.predictions.context_gain
+                yield (
+                    f"{steps}, telling places apart makes the answers "
+                    f"{abs(gain):.3g} nats {'better' if gain >= 0 else 'worse'} known than the "
+                    "model's own average prediction does."
                 )
         case Cause.SCHEDULE:
             yield (

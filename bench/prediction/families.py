@@ -222,7 +222,9 @@ FAMILIES: dict[str, Family] = {
         split=CALIBRATION, schemes=("deepnorm", "sandwich_ln", "rezero"), optimizers=("sgd",)
     ),
     # encoder-decoders, the paper's own
-    "seq2seq/post_ln": Family(split=CALIBRATION, architecture="encoder_decoder", schemes=("post_ln",)),
+    "seq2seq/post_ln": Family(
+        split=CALIBRATION, architecture="encoder_decoder", schemes=("post_ln",)
+    ),
     "seq2seq/pre_ln": Family(
         split=CALIBRATION, architecture="encoder_decoder", schemes=("pre_ln",)
     ),

@@ -4,29 +4,43 @@ from dataclasses import replace
 import pytest
 import torch
 
+from admin_core.report import NormPlacement
 from admin_core.spec import Stack, TrainingSpec
 from admin_core.training.schedules import learning_rate_at
-from admin_core.verdict.features import FEATURES, LARGEST, effective_steps, features
+from admin_core.verdict.features import (
+    FEATURES,
+    LARGEST,
+    effective_steps,
+    features,
+    final_rate,
+    probe_length,
+)
 from admin_core.verdict.full_rate import rectification
-from admin_core.verdict.probe import Probe, StackProbe
+from admin_core.verdict.look import StackProbe
+from admin_core.verdict.predictions import Predictions
+from admin_core.verdict.probe import Probe, probe_rate, probe_steps
 
 CALM = StackProbe(
     gradient_decay=0.1, gradient_spread=0.2, state_gradient_decay=-0.1, token_similarity=0.3
 )
 PROBE = Probe(
-    losses=(5.5, 5.3, 5.2, 5.0, 4.5),
+    losses=(5.5, 5.3, 5.2, 5.0, 4.9, 4.8, 4.6, 4.4, 4.3),
+    context_gains=(-0.1, -0.1, 0.0, 0.0, 0.1, 0.1, 0.2, 0.4, 0.5),
     finite=True,
     before={Stack.DECODER: CALM},
     after={Stack.DECODER: CALM},
-    prediction_information=0.4,
-    logit_deviation=1.0,
+    predictions=Predictions(information=0.4, deviation=1.0, context_gain=0.5),
     update_ratio=0.01,
+    descent=0.9,
     gradient_norm=(1.0, 2.0),
 )
 
 
+PLACEMENTS = 18 * [NormPlacement.POST] + 6 * [NormPlacement.PRE]
+
+
 def named(probe: Probe, training: TrainingSpec) -> dict[str, float]:
-    values = features(probe, training, depth=24, unigram=3.0, answers=512)
+    values = features(probe, training, placements=PLACEMENTS, unigram=3.0, answers=512)
     return {feature.name: value for feature, value in zip(FEATURES, values, strict=True)}
 
 
@@ -45,6 +59,28 @@ class TestEffectiveSteps:
         assert effective_steps(training) == pytest.approx(exact, rel=1e-2)
 
 
+class TestFinalRate:
+    @pytest.mark.parametrize(("schedule", "rate"), [("constant", 1.0), ("linear", 0.05)])
+    def test_is_what_the_schedule_comes_down_to(self, schedule: str, rate: float) -> None:
+        training = TrainingSpec.model_validate(
+            {"schedule": schedule, "warmup_steps": 0, "steps": 1_000}
+        )
+        assert final_rate(training) == pytest.approx(rate, rel=0.05)
+
+
+class TestTheProbesLength:
+    def test_is_a_twenty_fifth_of_the_run_within_bounds(self) -> None:
+        lengths = {steps: probe_steps(TrainingSpec(steps=steps)) for steps in (1, 200, 600, 10**6)}
+        assert lengths == {1: 6, 200: 8, 600: 24, 10**6: 40}
+
+    def test_in_steps_at_the_peak_is_shorter_by_the_warm_up(self) -> None:
+        training = TrainingSpec(warmup_steps=100, steps=600)
+        rates = [probe_rate(training, step) for step in range(1, 25)]
+        assert rates == sorted(rates)
+        assert rates[6:] == 18 * [1.0]
+        assert probe_length(training) == pytest.approx(sum(rates))
+
+
 class TestFeatures:
     def test_are_finite_whatever_was_measured(self) -> None:
         nothing = replace(
@@ -53,13 +89,14 @@ class TestFeatures:
             finite=False,
             before={},
             after={},
-            prediction_information=None,
-            logit_deviation=None,
+            context_gains=(),
+            predictions=None,
             update_ratio=0.0,
+            descent=None,
             gradient_norm=(math.inf, math.inf),
         )
         for probe in (PROBE, nothing):
-            values = features(probe, TrainingSpec(), depth=2, unigram=3.0, answers=0)
+            values = features(probe, TrainingSpec(), placements=PLACEMENTS, unigram=3.0, answers=0)
             assert len(values) == len(FEATURES)
             assert all(abs(value) <= LARGEST for value in values)
 
@@ -68,10 +105,28 @@ class TestFeatures:
         both = replace(PROBE, after={Stack.ENCODER: dying, Stack.DECODER: CALM})
         assert named(both, TrainingSpec())["gradient_decay"] == 4.0
 
-    def test_hold_the_loss_against_the_unigram_loss(self) -> None:
+    def test_hold_the_late_loss_against_the_unigram_loss(self) -> None:
         found = named(PROBE, TrainingSpec())
-        assert found["loss_after"] == pytest.approx(math.log10(4.5 / 3.0))
-        assert found["loss_fall"] == pytest.approx(1 / 3)
+        late = (4.6 + 4.4) / 2  # of eight steps the last two; the look back is none of them
+        assert found["loss_late"] == pytest.approx(math.log10(late / 3.0))
+        assert found["loss_fall"] == pytest.approx((5.5 - late) / 3.0)
+
+    def test_tell_how_the_gain_from_context_grows(self) -> None:
+        found = named(PROBE, TrainingSpec())
+        assert found["context_gain"] == pytest.approx(0.3 / 3.0)
+        assert found["context_gain_growth"] == pytest.approx((0.3 - 0.0) / 3.0)
+
+    def test_of_losses_on_a_line_find_no_noise(self) -> None:
+        straight = replace(PROBE, losses=tuple(6 - 0.1 * step for step in range(9)))
+        assert named(straight, TrainingSpec())["loss_noise"] == -LARGEST
+        training = TrainingSpec(schedule="constant", warmup_steps=0, steps=300)
+        pace = 0.1 / (6 - 3.0) * 300
+        assert named(straight, training)["pace"] == pytest.approx(math.log10(pace))
+
+    def test_tell_where_the_norms_stand(self) -> None:
+        found = named(PROBE, TrainingSpec())
+        assert found["post_ln"] == 0.75
+        assert found["depth"] == pytest.approx(math.log10(24))
 
     def test_of_a_loss_that_left_the_numbers_are_as_bad_as_can_be(self) -> None:
         found = named(replace(PROBE, finite=False), TrainingSpec())

@@ -10,7 +10,8 @@ from admin_core.race_spec import RunSpec
 from admin_core.sources import source_of
 from admin_core.spec import Stack
 from admin_core.training.run_batches import RunBatches
-from admin_core.verdict.probe import PROBE_STEPS, Probe, probe, token_similarity
+from admin_core.verdict.look import token_similarity
+from admin_core.verdict.probe import Probe, probe, probe_steps
 
 CPU = torch.device("cpu")
 
@@ -65,9 +66,10 @@ class TestTokenSimilarity:
 
 class TestProbe:
     def test_looks_before_the_first_and_after_the_last_step(self) -> None:
-        found = probed(run_spec())
+        run = run_spec()
+        found = probed(run)
         assert found.finite
-        assert len(found.losses) == PROBE_STEPS + 1
+        assert len(found.losses) == len(found.context_gains) == probe_steps(run.training) + 1
         assert set(found.before) == set(found.after) == {Stack.DECODER}
 
     def test_is_the_same_for_the_same_seed(self) -> None:
@@ -91,7 +93,20 @@ class TestProbe:
         found = probed(run)
         assert not found.finite
         assert all(math.isfinite(loss) for loss in found.losses)
-        assert len(found.losses) < PROBE_STEPS + 1
+        assert len(found.losses) < probe_steps(run.training) + 1
+
+    def test_sees_that_a_short_step_does_what_the_gradient_promises(self) -> None:
+        found = probed(run_spec(optimizer="sgd", learning_rate=1e-3, warmup_steps=0))
+        assert found.descent == pytest.approx(1, abs=0.05)
+
+    def test_sees_it_of_a_clipped_step_too(self) -> None:
+        clipped = run_spec(optimizer="sgd", learning_rate=1e-2, clip_norm=0.1, warmup_steps=0)
+        assert probed(clipped).descent == pytest.approx(1, abs=0.05)
+
+    def test_sees_that_a_long_step_does_not(self) -> None:
+        found = probed(run_spec(learning_rate=0.3, warmup_steps=0))
+        assert found.descent is not None
+        assert found.descent < 0.5
 
     def test_takes_the_steps_that_radam_comes_to_in_the_end(self) -> None:
         steps: dict[str, Any] = {"learning_rate": 3e-3, "betas": [0.9, 0.9], "schedule": "constant"}
