@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from admin_core.data.batch import IGNORED, Batch
+from admin_core.data.batch import Batch
 from admin_core.data.dataset import Dataset
 from admin_core.data.unigram import unigram_entropy
 from admin_core.errors import UnavailableError
@@ -77,7 +77,6 @@ def examine(
             run.training,
             placements=[branch.norm_placement for branch in branches],
             unigram=unigram,
-            answers=int((seen[0].targets != IGNORED).sum()),
         ),
         depth=len(branches),
     )

@@ -18,7 +18,7 @@ from enum import StrEnum
 from statistics import fmean, linear_regression
 
 from admin_core.report import NormPlacement
-from admin_core.spec import Optimizer, TrainingSpec
+from admin_core.spec import TrainingSpec
 from admin_core.verdict.full_rate import SUMMED_STEPS, full_rate, peak_rate
 from admin_core.verdict.probe import Probe, probe_rate, probe_steps
 
@@ -47,8 +47,6 @@ class Cause(StrEnum):
     """The model does not begin to tell places apart."""
     SCHEDULE = "schedule"
     """Warm-up, number of steps and decay."""
-    TASK = "task"
-    """How much a batch asks, and how hard it is to guess."""
     DEPTH = "depth"
     """How many sub-layers there are, and where their norms stand."""
 
@@ -144,12 +142,6 @@ FEATURES = (
         formula="(first loss - late loss) / unigram",
     ),
     Feature(
-        name="loss_noise",
-        cause=Cause.LOSS,
-        formula="log10 of the standard deviation of the loss about its line in the probe's second "
-        "half, over unigram",
-    ),
-    Feature(
         name="context_gain",
         cause=Cause.CONTEXT,
         formula="late gain of the answers over the model's own average prediction, over unigram",
@@ -158,6 +150,18 @@ FEATURES = (
         name="context_gain_growth",
         cause=Cause.CONTEXT,
         formula="(late gain - early gain) / unigram",
+    ),
+    Feature(
+        name="alignment",
+        cause=Cause.CONTEXT,
+        formula="late fit of what a place says beyond the average to its own answer, in standard "
+        "deviations",
+        monotone=-1,
+    ),
+    Feature(
+        name="alignment_growth",
+        cause=Cause.CONTEXT,
+        formula="late fit - early fit",
     ),
     Feature(
         name="progress",
@@ -192,31 +196,6 @@ FEATURES = (
         formula="warm-up steps / steps",
     ),
     Feature(
-        name="final_rate",
-        cause=Cause.SCHEDULE,
-        formula="mean of eta_t over the last tenth of the steps, over peak",
-    ),
-    Feature(
-        name="memory",
-        cause=Cause.SCHEDULE,
-        formula="-log10(1 - beta2), 0 for SGD",
-    ),
-    Feature(
-        name="averaging",
-        cause=Cause.SCHEDULE,
-        formula="1 where the weights are an average of the steps (schedule-free), else 0",
-    ),
-    Feature(
-        name="answers",
-        cause=Cause.TASK,
-        formula="log10 of the targets in a batch",
-    ),
-    Feature(
-        name="unigram",
-        cause=Cause.TASK,
-        formula="log10 unigram",
-    ),
-    Feature(
         name="depth",
         cause=Cause.DEPTH,
         formula="log10 of all sub-layers",
@@ -236,7 +215,6 @@ def features(
     *,
     placements: Sequence[NormPlacement],
     unigram: float,
-    answers: int,
 ) -> list[float]:
     """One value for each of FEATURES, all finite.
 
@@ -245,20 +223,21 @@ def features(
         training: how the run would go on.
         placements: of the norm of each sub-layer of all stacks.
         unigram: in nats.
-        answers: targets in a batch.
     """
     after, before = list(probe.after.values()), list(probe.before.values())
-    losses, gains = probe.losses[:-1], probe.context_gains[:-1]  # without the look back
+    losses, said = probe.losses[:-1], probe.predictions[:-1]  # without the look back
+    gains = [seen.context_gain for seen in said]
+    alignments = [seen.alignment for seen in said]
     first, late = (losses[0], _late(losses)) if losses else (unigram, math.inf)
-    said = probe.predictions
+    last = probe.predictions[-1] if probe.predictions else None
     length = effective_steps(training)
     excess = max(first - unigram, LEAST_EXCESS * unigram)
-    slope, deviation = _line(losses[len(losses) // 2 :])
+    slope = _slope(losses[len(losses) // 2 :])
     found = {
         "token_similarity": _worst(-_log(1 - s.token_similarity) for s in after),
         "token_similarity_before": _worst(-_log(1 - s.token_similarity) for s in before),
-        "prediction_information": _log(said.information if said else 0.0),
-        "logit_deviation": _log(said.deviation if said else 1.0),
+        "prediction_information": _log(last.information if last else 0.0),
+        "logit_deviation": _log(last.deviation if last else 1.0),
         "gradient_decay": _worst(abs(s.gradient_decay or 0.0) for s in after),
         "gradient_spread": _worst(s.gradient_spread or 0.0 for s in after),
         "state_gradient_decay": _worst(s.state_gradient_decay or 0.0 for s in after),
@@ -270,20 +249,16 @@ def features(
         "loss_late": _log(late / unigram),
         "loss_rise": _log(max(losses, default=math.inf) / first),
         "loss_fall": (first - late) / unigram,
-        "loss_noise": _log(deviation / unigram),
         "context_gain": _late(gains) / unigram,
         "context_gain_growth": (_late(gains) - _early(gains)) / unigram,
+        "alignment": _late(alignments),
+        "alignment_growth": _late(alignments) - _early(alignments),
         "progress": _log((first - late) / excess * length / probe_length(training)),
         "pace": _log(-slope / excess * length),
         "path": _log(probe.update_ratio * length),
         "length": _log(length),
         "warm_up": math.log10(1 + training.warmup_steps),
         "warm_up_share": min(1.0, training.warmup_steps / training.steps),
-        "final_rate": final_rate(training),
-        "memory": -_log(1 - training.betas[1]) if training.optimizer is not Optimizer.SGD else 0.0,
-        "averaging": float(training.optimizer is Optimizer.SCHEDULE_FREE),
-        "answers": math.log10(max(1, answers)),
-        "unigram": _log(unigram),
         "depth": math.log10(len(placements)),
         "post_ln": sum(p is NormPlacement.POST for p in placements) / len(placements),
     }
@@ -299,15 +274,6 @@ def effective_steps(training: TrainingSpec) -> float:
     peak = peak_rate(training)
     # RAdam with so short a memory, or so few steps, never takes one in full.
     return stride * sum(rates) / peak if peak else 0.0
-
-
-def final_rate(training: TrainingSpec) -> float:
-    """What the schedule has come down to in the last tenth of the steps, as a share of the peak."""
-    begin = training.steps - training.steps // 10
-    stride = max(1, training.steps // SUMMED_STEPS)
-    late = [full_rate(t, training) for t in range(begin, training.steps + 1, stride)]
-    peak = peak_rate(training)
-    return sum(late) / len(late) / peak if peak else 0.0
 
 
 def probe_length(training: TrainingSpec) -> float:
@@ -326,14 +292,9 @@ def _early(values: Sequence[float]) -> float:
     return fmean(values[fourth : 2 * fourth] or values[:1]) if values else 0.0
 
 
-def _line(values: Sequence[float]) -> tuple[float, float]:
-    """Slope of the least-squares line through values a step apart, and the standard deviation of
-    what it leaves; 0 of fewer than three."""
-    if len(values) < 3:
-        return 0.0, 0.0
-    fit = linear_regression(range(len(values)), values)
-    left = [y - fit.slope * x - fit.intercept for x, y in enumerate(values)]
-    return fit.slope, math.sqrt(sum(r * r for r in left) / (len(values) - 2))
+def _slope(values: Sequence[float]) -> float:
+    """Of the least-squares line through values a step apart; 0 of fewer than two."""
+    return linear_regression(range(len(values)), values).slope if len(values) > 1 else 0.0
 
 
 def _worst(values: Iterable[float]) -> float:

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from admin_core.report import Role, StackName
 from admin_core.residual import ResidualBranch, at_states
-from admin_core.verdict.predictions import MAX_PLACES
+
+MAX_PLACES = 512
+"""Places of the batch that similarity is taken over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

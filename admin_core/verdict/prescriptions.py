@@ -2,11 +2,13 @@
 
 Candidates stand in the order of what they change: Admin, which changes the initialisation alone,
 then the schedule, the learning rate, the weights' distribution, the place of the norms, then two of
-these together. Each is forecast, and those below LEVEL are prescribed.
+these together, the run's length, and at last a usual recipe in place of the whole training. Each is
+forecast, and those below LEVEL are prescribed.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,7 +23,16 @@ from admin_core.errors import (
     UnavailableError,
 )
 from admin_core.report import Prescription
-from admin_core.spec import Initialisation, Scheme, StackSchemes, Subject, TransformerSpec
+from admin_core.spec import (
+    Initialisation,
+    Optimizer,
+    Schedule,
+    Scheme,
+    StackSchemes,
+    Subject,
+    TransformerSpec,
+)
+from admin_core.verdict.failure_model import failure_model
 from admin_core.verdict.forecast import Forecaster, patched
 
 LEVEL = 0.15
@@ -47,6 +58,10 @@ DOES_NOT_FIT = (
 
 FACTOR = 3
 """Between one learning rate that is tried and the next."""
+
+RECIPE_BETAS = (0.9, 0.98)
+RECIPE_RATE = 2e-3
+RECIPE_CLIP = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +111,23 @@ def _worst_of_several(subject: Subject, candidate: Candidate, forecaster: Foreca
 
 
 def candidates(subject: Subject) -> Iterator[Candidate]:
-    """All changes that are tried, the smallest first; a dozen at most."""
+    """All changes that are tried, the smallest first; some twenty at most."""
     rate = subject.training.learning_rate
     slower, faster = _rate(rate / FACTOR), _rate(rate * FACTOR)
     admin, warmer, pre = _admin(subject), _warmup(subject), _pre_ln(subject)
-    alone = [admin, warmer, slower, faster, _xavier(subject), pre]
+    xavier, longer, recipe = _xavier(subject), _longer(subject), _recipe(subject)
+    alone = [admin, warmer, slower, faster, xavier, pre]
     yield from (candidate for candidate in alone if candidate)
-    together = [(admin, slower), (warmer, slower), (pre, slower), (pre, faster)]
+    together = [(admin, slower), (warmer, slower), (xavier, slower), (pre, slower), (pre, faster)]
     yield from (_both(one, other) for one, other in together if one and other)
     yield _rate(rate / FACTOR**2)
     yield _rate(rate * FACTOR**2)
+    at_last = [(longer,), (longer, slower), (recipe,), (recipe, longer)]
+    at_last += [(recipe, admin), (recipe, pre), (recipe, pre, xavier), (recipe, pre, longer)]
+    for changes in at_last:
+        found = [change for change in changes if change]
+        if len(found) == len(changes):
+            yield reduce(_both, found)
 
 
 def _admin(subject: Subject) -> Candidate | None:
@@ -166,6 +188,36 @@ def _warmup(subject: Subject) -> Candidate | None:
     return Candidate(
         change=f"A warm-up of {longer} steps in place of {training.warmup_steps}",
         patch={"training": {"warmup_steps": longer}},
+    )
+
+
+def _longer(subject: Subject) -> Candidate | None:
+    training = subject.training
+    steps = 2 * training.steps
+    if steps > failure_model().calibrated["training.steps"].high:
+        return None
+    return Candidate(
+        change=f"{steps} steps in place of {training.steps}", patch={"training": {"steps": steps}}
+    )
+
+
+def _recipe(subject: Subject) -> Candidate:
+    """Adam as the paper's models are trained with it, at a rate that small models bear."""
+    warmup = subject.training.steps // 10
+    return Candidate(
+        change=f"Adam with beta2 = {RECIPE_BETAS[1]:g}, a peak learning rate of {RECIPE_RATE:g} "
+        f"after {warmup} steps of warm-up, and the gradient cut to {RECIPE_CLIP:g}",
+        patch={
+            "training": {
+                "optimizer": Optimizer.ADAM,
+                "betas": list(RECIPE_BETAS),
+                "learning_rate": RECIPE_RATE,
+                "warmup_steps": warmup,
+                "schedule": Schedule.INVERSE_SQRT,
+                "clip_norm": RECIPE_CLIP,
+                "momentum": 0.0,
+            }
+        },
     )
 
 

@@ -56,7 +56,7 @@ class Probe:
     """Before each step, and after the last on the batch of the last; in nats. Fewer when one was
     not finite."""
 
-    context_gains: tuple[float, ...]
+    predictions: tuple[Predictions, ...]
     """In the same passes; none where the model gives no logits."""
 
     finite: bool
@@ -67,9 +67,6 @@ class Probe:
 
     after: dict[StackName, StackProbe]
     """In the last pass that was finite."""
-
-    predictions: Predictions | None
-    """In the last pass that was finite; None where the model gives no logits."""
 
     update_ratio: float
     """|W* - W| / |W| over all weight matrices, in the last step."""
@@ -146,11 +143,10 @@ def probe(
         return _nothing_finite()
     return Probe(
         losses=tuple(losses),
-        context_gains=tuple(seen.context_gain for seen in said[: len(losses)]),
+        predictions=tuple(said[: len(losses)]),
         finite=finite,
         before=looks[0].stacks,
         after=looks[-1].stacks,
-        predictions=said[min(len(losses), len(said)) - 1] if said else None,
         update_ratio=step_taken.ratio if step_taken else 0.0,
         descent=step_taken.descent(losses) if step_taken and finite else None,
         gradient_norm=(norms[0], norms[-1]),
@@ -192,11 +188,10 @@ def _nothing_finite() -> Probe:
     """Of a model whose first loss is not finite."""
     return Probe(
         losses=(),
-        context_gains=(),
         finite=False,
         before={},
         after={},
-        predictions=None,
+        predictions=(),
         update_ratio=0.0,
         descent=None,
         gradient_norm=(math.inf, math.inf),

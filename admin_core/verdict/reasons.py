@@ -83,10 +83,10 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
                     f"after the {stack} have a mean cosine of {found.token_similarity:.3f}, "
                     f"and had {probe.before[stack].token_similarity:.3f} before."
                 )
-            if probe.predictions is not None:
+            if probe.predictions:
                 yield (
                     "What the output says differs between places by "
-                    f"{probe.predictions.information:.3g} nats."
+                    f"{probe.predictions[-1].information:.3g} nats."
                 )
         case Cause.GRADIENT_DECAY:
             for stack, found in probe.after.items():
@@ -113,25 +113,20 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
                     f"{max(probe.losses):.3g} at most."
                 )
         case Cause.CONTEXT:
-            if probe.predictions is not None:
-                gain = probe.predictions.context_gain
+            if probe.predictions:
+                said = probe.predictions[-1]
+                better = "better" if said.context_gain >= 0 else "worse"
                 yield (
                     f"{steps}, telling places apart makes the answers "
-                    f"{abs(gain):.3g} nats {'better' if gain >= 0 else 'worse'} known than the "
-                    "model's own average prediction does."
+                    f"{abs(said.context_gain):.3g} nats {better} known than the model's own "
+                    "average prediction does; what a place says fits its own answer better than "
+                    f"those of other places by {said.alignment:.2f} standard deviations."
                 )
         case Cause.SCHEDULE:
             yield (
                 f"{training.steps} steps, {training.warmup_steps} of them warm-up, are worth "
                 f"{effective_steps(training):.0f} steps at the peak learning rate of "
                 f"{training.learning_rate:g}."
-            )
-        case Cause.TASK:
-            names = [feature.name for feature in FEATURES]
-            task = dict(zip(names, foretold.examination.features, strict=True))
-            yield (
-                f"A batch asks for {10 ** task['answers']:.0f} answers, each worth "
-                f"{10 ** task['unigram']:.3g} nats to whoever knows their frequencies alone."
             )
         case Cause.DEPTH:
             yield f"The model has {foretold.examination.depth} sub-layers."

@@ -28,7 +28,8 @@ from bench.prediction.outcomes import stored
 
 FOUND = Path(__file__).parent / "data" / "edges.jsonl"
 FIRST_NUMBER = 1_000
-MAX_STATES = 6 * 16 * 32 * 64
+MAX_STATES = 3 * 16 * 32 * 64
+MAX_STEPS = 300
 BRACKET = (2e-4, 2e-1)
 HALVINGS = 6
 START = 3e-3
@@ -76,6 +77,8 @@ def foretold(run: RunSpec, seed: int) -> dict[str, Any]:
 
 
 def small_enough(run: RunSpec) -> bool:
+    if run.training.steps > MAX_STEPS:
+        return False
     tokens = run.training.batch_size * run.training.sequence_length
     found = quantities(run)
     return tokens * found["layers"] * found["model.d_model"] <= MAX_STATES

@@ -34,7 +34,6 @@ def run(family: str, number: int) -> dict[str, Any]:
     return {
         "family": family,
         "number": number,
-        "split": FAMILIES[family].split,
         "spec": spec.model_dump(mode="json", include={"model", "training", "data"}),
         "seed": seed,
         "outcome": result.outcome.value,

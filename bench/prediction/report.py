@@ -14,6 +14,7 @@ from admin_core.report import Outcome
 from admin_core.training.outcomes import STALLED_SHARE
 from admin_core.verdict.failure_model import failure_model
 from admin_core.verdict.reasons import outcome_of
+from bench.prediction.cost import COSTS
 from bench.prediction.edges import FOUND
 from bench.prediction.measures import auroc, expected_calibration_error, reliability
 from bench.prediction.outcomes import stored
@@ -30,8 +31,10 @@ BASELINES: dict[str, Score] = {
     "depth alone": lambda row: row.features["depth"],
     "gradient decay after the probe alone": lambda row: row.features["gradient_decay"],
     "token similarity after the probe alone": lambda row: row.features["token_similarity"],
-    "loss after the probe alone": lambda row: row.features["loss_after"],
+    "loss after the probe alone": lambda row: row.features["loss_late"],
     "fall of the loss in the probe alone": lambda row: -row.features["loss_fall"],
+    "gain from context after the probe alone": lambda row: -row.features["context_gain"],
+    "fit of places to their answers after the probe alone": lambda row: -row.features["alignment"],
     "output change under one step at the peak learning rate": lambda row: row.update,
     "growth of the output change over depth": lambda row: row.growth,
 }
@@ -55,6 +58,25 @@ def ranking(tested: Sequence[Row]) -> str:
             [name, number(auroc([score(row) for row in tested], failed))]
             for name, score in scores.items()
         ],
+    )
+
+
+def ceiling(tested: Sequence[Row]) -> str:
+    """How well a second run with another seed ranks the first ones' failures."""
+    twice = [row for row in tested if row.final_share_again is not None]
+    if not twice:
+        return "No configuration has been run again yet."
+    shares = [row.final_share_again or 0.0 for row in twice]
+    failed = [row.failed for row in twice]
+    again = [share >= STALLED_SHARE for share in shares]
+    alike = sum(one is other for one, other in zip(failed, again, strict=True))
+    ours = auroc([probability(row) for row in twice], failed)
+    same = f"{alike} ({100 * alike / len(twice):.0f} %)"
+    return (
+        f"Of {len(twice)} test configurations that were run a second time with another seed, "
+        f"{same} had the same fate. The second run's final loss ranks the failures of the first "
+        f"with an AUROC of {number(auroc(shares, failed))}, the verdict, before any training, with "
+        f"{number(ours)}."
     )
 
 
@@ -138,7 +160,7 @@ def summary(tested: Sequence[Row]) -> str:
         for family in families
     ]
     worst = min((area for area in within if area is not None), default=None)
-    shares = [row.probe_seconds / row.run_seconds for row in tested]
+    costs = [cost["probe_seconds"] / cost["run_seconds"] for cost in stored(COSTS)]
     ece = expected_calibration_error(probabilities, failed)
     return table(
         ["on the test families", "measured", "target"],
@@ -153,8 +175,8 @@ def summary(tested: Sequence[Row]) -> str:
                 "at most 2 %",
             ],
             [
-                "probe's time over its run's, median",
-                f"{100 * median(shares):.1f} %",
+                f"probe's processor time over its run's, median of {len(costs)}",
+                f"{100 * median(costs):.1f} %" if costs else "–",
                 "at most 5 %",
             ],
         ],
@@ -253,6 +275,8 @@ def measured() -> str:
         calibration(tested),
         "### Confusion by scheme",
         confusion(tested),
+        "### What another seed does\n\n`python -m bench.prediction.again`",
+        ceiling(tested),
         "### Watching the run itself",
         horizon(),
         "### The largest stable learning rate\n\n`python -m bench.prediction.edges`",

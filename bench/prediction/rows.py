@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from admin_core.training.outcomes import STALLED_SHARE
+from bench.prediction.again import AGAIN
 from bench.prediction.baselines import MEASURED as OUTPUT_CHANGES
+from bench.prediction.families import FAMILIES
 from bench.prediction.features import MEASURED
 from bench.prediction.outcomes import stored
 
@@ -22,6 +24,8 @@ class Row:
     """Whether the run diverged or stalled."""
     final_share: float
     """The final loss over the unigram loss; infinite where it diverged."""
+    final_share_again: float | None
+    """The same of a run with another seed; None where there was none."""
     update: float
     """Output change under one optimizer step; 0 where it was not measured."""
     growth: float
@@ -34,23 +38,25 @@ def rows() -> list[Row]:
     """All configurations that have both."""
     features = {(row["family"], row["number"]): row for row in stored(MEASURED)}
     changes = {(row["family"], row["number"]): row for row in stored(OUTPUT_CHANGES)}
+    again = {(row["family"], row["number"]): row for row in stored(AGAIN)}
     found = []
     for row in stored():
         measured = features.get((row["family"], row["number"]))
         if measured is None:
             continue
         change = changes.get((row["family"], row["number"]), {})
-        diverged = row["outcome"] == "diverged" or row["final_loss"] is None
-        share = float("inf") if diverged else row["final_loss"] / row["unigram_loss"]
+        other = again.get((row["family"], row["number"]))
+        share = _final_share(row)
         found.append(
             Row(
                 family=row["family"],
                 number=row["number"],
-                split=row["split"],
+                split=FAMILIES[row["family"]].split,
                 spec=row["spec"],
                 features=measured["features"],
                 failed=share >= STALLED_SHARE,
                 final_share=share,
+                final_share_again=None if other is None else _final_share(other),
                 update=change.get("update") or 0.0,
                 growth=change.get("growth") or 0.0,
                 run_seconds=row["seconds"],
@@ -58,3 +64,8 @@ def rows() -> list[Row]:
             )
         )
     return found
+
+
+def _final_share(row: dict[str, Any]) -> float:
+    diverged = row["outcome"] == "diverged" or row["final_loss"] is None
+    return float("inf") if diverged else row["final_loss"] / row["unigram_loss"]

@@ -34,6 +34,18 @@ class TestPredictions:
         targets = torch.arange(8).repeat(4)[None]
         assert said(5.0 * F.one_hot((targets + 1) % 8, 8), targets).context_gain < -1
 
+    def test_fit_their_answers_by_as_much_however_small_the_differences_are(self) -> None:
+        targets = torch.arange(8).repeat(4)[None]
+        strong, weak = (said(size * F.one_hot(targets, 8), targets) for size in (1e-1, 1e-3))
+        assert weak.context_gain < 0.1 * strong.context_gain
+        assert weak.alignment == pytest.approx(strong.alignment, rel=0.05)
+        assert weak.alignment > 2
+
+    def test_that_know_nothing_fit_the_answers_of_other_places_as_well(self) -> None:
+        logits = torch.randn(1, 2_000, 8, generator=GENERATOR)
+        targets = torch.randint(8, (1, 2_000), generator=GENERATOR)
+        assert abs(said(logits, targets).alignment) < 4 / math.sqrt(2_000)
+
     def test_gain_what_the_loss_falls_below_that_of_their_average(self) -> None:
         logits = torch.randn(3, 6, 9, generator=GENERATOR)
         targets = torch.randint(9, (3, 6), generator=GENERATOR)

@@ -2,6 +2,7 @@ import pytest
 
 from admin_core.merge_patch import merge_patch
 from admin_core.spec import Scheme, Subject
+from admin_core.verdict.failure_model import failure_model
 from admin_core.verdict.forecast import patched
 from admin_core.verdict.prescriptions import candidates
 
@@ -51,3 +52,22 @@ class TestCandidates:
             if "warmup_steps" in c.patch.get("training", {})
         ]
         assert not warmups
+
+    def test_end_with_a_usual_recipe_for_what_nothing_smaller_mends(self) -> None:
+        *_, last = candidates(subject(optimizer="sgd", momentum=0.9, learning_rate=1.0))
+        assert last.patch["training"]["optimizer"] == "adam"
+        assert last.patch["model"] == {"scheme": Scheme.PRE_LN}
+
+    def test_offer_a_longer_run_within_the_calibrated_range_alone(self) -> None:
+        longest = int(failure_model().calibrated["training.steps"].high)
+        lengths = {
+            c.patch["training"]["steps"]
+            for c in candidates(subject(steps=longest // 2))
+            if "steps" in c.patch.get("training", {})
+        }
+        assert lengths == {2 * (longest // 2)}
+        assert not [
+            c
+            for c in candidates(subject(steps=longest))
+            if "steps" in str(c.patch) and c.patch["training"].get("steps")
+        ]

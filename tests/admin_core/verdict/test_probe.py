@@ -69,7 +69,7 @@ class TestProbe:
         run = run_spec()
         found = probed(run)
         assert found.finite
-        assert len(found.losses) == len(found.context_gains) == probe_steps(run.training) + 1
+        assert len(found.losses) == len(found.predictions) == probe_steps(run.training) + 1
         assert set(found.before) == set(found.after) == {Stack.DECODER}
 
     def test_is_the_same_for_the_same_seed(self) -> None:
