@@ -30,8 +30,6 @@ class Row:
     """Output change under one optimizer step; 0 where it was not measured."""
     growth: float
     """Of the output change over depth; 0 where it was not measured."""
-    run_seconds: float
-    probe_seconds: float
 
 
 def rows() -> list[Row]:
@@ -59,8 +57,6 @@ def rows() -> list[Row]:
                 final_share_again=None if other is None else _final_share(other),
                 update=change.get("update") or 0.0,
                 growth=change.get("growth") or 0.0,
-                run_seconds=row["seconds"],
-                probe_seconds=measured["seconds"],
             )
         )
     return found

@@ -87,7 +87,7 @@ class TestFeatures:
             gradient_norm=(math.inf, math.inf),
         )
         for probe in (PROBE, nothing):
-            values = features(probe, TrainingSpec(), placements=PLACEMENTS, unigram=3.0, answers=0)
+            values = features(probe, TrainingSpec(), placements=PLACEMENTS, unigram=3.0)
             assert len(values) == len(FEATURES)
             assert all(abs(value) <= LARGEST for value in values)
 
