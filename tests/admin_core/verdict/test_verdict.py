@@ -63,10 +63,10 @@ class TestAVerdict:
 class TestOutsideTheCalibratedRange:
     def test_there_is_no_probability_and_the_verdict_says_what_lies_outside(self) -> None:
         wide = spec("post_ln", 2, 1e-3)
-        wide = wide.model_copy(update={"model": wide.model.model_copy(update={"d_model": 256})})
+        wide = wide.model_copy(update={"model": wide.model.model_copy(update={"d_model": 512})})
         found = verdict(wide)
         assert found.failure_probability is None
-        assert "model.d_model = 256 lies outside" in found.outside_calibration[0]
+        assert "model.d_model = 512 lies outside" in found.outside_calibration[0]
         assert found.reasons[0].rule in ("amplification", "update")
 
     def test_lies_a_run_that_is_longer_than_those_behind_the_probability(self) -> None:
