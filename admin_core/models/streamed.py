@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from admin_core.freed_memory import give_back
 from admin_core.models.initialisation import initialise
 from admin_core.models.scaling import embedding_factor, rescale_sublayer
 from admin_core.models.sublayer import SubLayer
@@ -46,6 +47,7 @@ class StreamedTransformer:
             yield sublayer
         finally:
             sublayer.to("meta")
+            give_back()
 
     @contextmanager
     def embedding_of(self, name: Stack, tokens: Int[Tensor, "batch seq"]) -> Iterator[nn.Module]:
@@ -71,6 +73,7 @@ class StreamedTransformer:
             yield embedding
         finally:
             embedding.to("meta")
+            give_back()
 
     @torch.no_grad()
     def after_last(
