@@ -71,18 +71,18 @@ def test_what_takes_too_long_or_too_much_memory_fails_by_itself(
             "training": {"batch_size": 16, "sequence_length": 1024},
             "analyses": ["omega"],
         },
-        wait=250,
+        wait=90,
     )
     assert large["state"] == "failed"
     assert large["problem"]["type"].endswith("out-of-memory"), large["problem"]
     assert "TRIMTAB_MAX_MEMORY_BYTES" in large["problem"]["detail"]
 
-    slow = service.diagnose(LONG, wait=250)
+    slow = service.diagnose(LONG, wait=90)
     assert slow["state"] == "failed"
     assert slow["problem"]["type"].endswith("time-limit"), slow["problem"]
     assert "8 seconds" in slow["problem"]["detail"]
 
-    assert service.diagnose(SMALL, wait=250)["state"] == "succeeded"
+    assert service.diagnose(SMALL, wait=90)["state"] == "succeeded"
     service.stop()
 
 
