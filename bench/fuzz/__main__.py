@@ -17,7 +17,7 @@ from pathlib import Path
 
 from admin_core.diagnosis import diagnose_spec
 from admin_core.spec import DiagnosisSpec
-from bench.fuzz.round import TINY, furnish, fuzz
+from bench.fuzz.round import ALL_PHASES, TINY, furnish, fuzz
 from worker import keys
 from worker.keys import Scope
 from worker.settings import Settings
@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=20_000, help="at least so many")
     parser.add_argument("--examples", type=int, default=40, help="of each operation in a phase")
+    parser.add_argument("--phases", default=",".join(ALL_PHASES), help="of schemathesis, in order")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", action="store_true", help="have the jobs worked on as well")
     options = parser.parse_args()
@@ -88,8 +89,12 @@ def _rounds(url: str, mine: str, others: str, home: Path, options: argparse.Name
     """Until there were enough cases, each with another seed; whether all passed."""
     began, cases, probed, rounds, passed = time.monotonic(), 0, 0, 0, True
     while cases < options.cases and passed:
-        seed = options.seed + rounds
-        done = fuzz(url, mine, others, home, examples=options.examples, seed=seed)
+        done = fuzz(
+            *(url, mine, others, home),
+            examples=options.examples,
+            seed=options.seed + rounds,
+            phases=options.phases.split(","),
+        )
         rounds, cases, probed = rounds + 1, cases + done.cases, probed + done.probed
         passed = done.passed
         seconds = time.monotonic() - began

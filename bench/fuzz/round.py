@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +51,7 @@ def fuzz(
     *,
     examples: int,
     seed: int,
-    phases: tuple[str, ...] = ALL_PHASES,
+    phases: Sequence[str] = ALL_PHASES,
 ) -> Round:
     """Make requests of every operation with `key`.
 

@@ -6,6 +6,7 @@ What is refused on its form alone is in `test_bad_input`, and who may see what i
 import gzip
 import json
 import pickle
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,6 +200,16 @@ class TestAPickle:
         assert trace.exists()
 
 
+def _answer(connection: socket.socket) -> bytes:
+    """All of one whose body is a JSON object."""
+    answer = b""
+    while not answer.endswith(b"}"):
+        received = connection.recv(10_000)
+        assert received, answer
+        answer += received
+    return answer
+
+
 class TestASlowClient:
     def test_that_does_not_end_its_head_is_let_go(
         self, monkeypatch: pytest.MonkeyPatch, heard: Listening
@@ -215,9 +226,7 @@ class TestASlowClient:
         monkeypatch.setattr(slow_clients, "HEAD_SECONDS", 0.2)
         with heard.connect() as slow:
             slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            answer = b""
-            while not answer.endswith(b"}"):
-                answer += slow.recv(10_000)
+            assert b"200 OK" in _answer(slow)
             slow.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow")
             assert slow.recv(1) == b""
 
@@ -230,7 +239,7 @@ class TestASlowClient:
                 b"POST /v1/diagnoses HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                 b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
             )
-            answer = slow.recv(10_000)
+            answer = _answer(slow)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"body-too-slow" in answer
 
