@@ -188,16 +188,18 @@ def diagnosis_rows() -> Iterator[Row]:
         return lambda: diagnose_spec(asked)
 
     measured = ["omega", "amplification", "dependency", "gradients"]
-    for name, analyses, target in (
-        ("omega alone", ["omega"], ""),
-        ("omega and output change", ["omega", "amplification"], ""),
-        ("everything measured", measured, "at most 8"),
-        ("with the verdict's probe", [*measured, "verdict"], ""),
+    for name, analyses, target, turns in (
+        ("omega alone", ["omega"], "", 2),
+        ("omega and output change", ["omega", "amplification"], "", 2),
+        ("everything measured", measured, "at most 8", 2),
+        ("with the verdict's probe", [*measured, "verdict"], "", 1),
     ):
         yield Row(
             name=f"diagnosis, {name} / forward and backward pass",
             target=target,
-            values=ratios(diagnosed(analyses), lambda: forward_and_backward(model, batch), turns=2),
+            values=ratios(
+                diagnosed(analyses), lambda: forward_and_backward(model, batch), turns=turns
+            ),
         )
 
 
