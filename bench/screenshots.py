@@ -1,10 +1,11 @@
 """Pictures of every page, for the docs and to be looked at: desktop and telephone, light and dark.
 
-    python -m bench.screenshots [FOLDER]        docs/screenshots unless given
+    python -m bench.screenshots [FOLDER [HOME]]         docs/screenshots unless given
 
-A service is started in a folder of its own, a few small models are diagnosed and raced, and a
-browser (Chromium, from the system) looks at what came of it. Also told: how long the server takes
-for the page of a finished diagnosis, and what the page weighs with all that it loads.
+A service is started, a few small models are diagnosed and raced, and a browser (Chromium, from the
+system) looks at what came of it. In a HOME that is kept, what was diagnosed once is not diagnosed
+again. Also told: how long the server takes for the page of a finished diagnosis, and what the page
+weighs with all that it loads.
 """
 
 import os
@@ -71,24 +72,27 @@ def main() -> None:
     chromium = os.environ.get("TRIMTAB_CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         sys.exit("There is no Chromium; install it, or name one in TRIMTAB_CHROMIUM.")
-    with tempfile.TemporaryDirectory(prefix="tt-") as home, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory(prefix="tt-") as new, sync_playwright() as playwright:
+        home = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(new) / "kept"
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
-        with service(Path(home)) as http:
-            empty = {"start-empty": "/"}
-            photograph(browser, http, folder, empty)
+        with service(Path(new) / "walled") as http:
+            photograph(browser, http, folder, {"start-empty": "/"})
+        key = create_key(Path(new) / "walled")
+        with service(Path(new) / "walled") as http:
+            photograph(browser, http, folder, {"sign-in": "/sign-in"})
+            photograph(browser, http, folder, {"keys": "/keys"}, key=key)
+        with service(home) as http:
             ids = prepare(http)
             measure(browser, http, ids["deep"])
             photograph(browser, http, folder, addresses(ids))
             live(browser, http, folder)
-        key = subprocess.check_output(
-            [TRIMTAB, "keys", "create", "the lab", "--scope", "admin"],
-            env=os.environ | {"TRIMTAB_HOME": home},
-            text=True,
-        ).split()[-1]
-        with service(Path(home)) as http:
-            photograph(browser, http, folder, {"sign-in": "/sign-in"})
-            photograph(browser, http, folder, {"keys": "/keys"}, key=key)
         browser.close()
+
+
+def create_key(home: Path) -> str:
+    command = [TRIMTAB, "keys", "create", "the lab", "--scope", "admin"]
+    environment = os.environ | {"TRIMTAB_HOME": str(home)}
+    return subprocess.check_output(command, env=environment, text=True).split()[-1]
 
 
 TRIMTAB = str(Path(sys.executable).with_name("trimtab"))
@@ -121,17 +125,15 @@ def prepare(http: httpx.Client) -> dict[str, str]:
         for name, spec in (("deep", DEEP), ("admin", ADMIN), ("broken", BROKEN))
     }
     ids["race"] = http.post("/v1/races", json=RACE).json()["id"]
+    for name, job_id in ids.items():
+        kind = "races" if name == "race" else "diagnoses"
+        while http.get(f"/v1/{kind}/{job_id}?wait=300").json()["state"] in ("queued", "running"):
+            pass
+    # Last, as a loop that is silent for long counts as abandoned.
     run = {"name": "18 layers, second try", "steps": 4_000}
     ids["run"] = http.post("/v1/runs", json=run).json()["id"]
     points = [{"step": n, "loss": 2.4 + 3.2 / n**0.4} for n in range(1, 1_001)]
     http.post(f"/v1/runs/{ids['run']}/points", json={"points": points}).raise_for_status()
-    for name, job_id in ids.items():
-        kind = {"race": "races", "run": "runs"}.get(name, "diagnoses")
-        while name != "run" and http.get(f"/v1/{kind}/{job_id}?wait=300").json()["state"] in (
-            "queued",
-            "running",
-        ):
-            pass
     return ids
 
 

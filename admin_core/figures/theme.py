@@ -43,7 +43,9 @@ def vega_lite(figure: Figure, theme: Theme = Theme.LIGHT, layout: Layout = Layou
     """A whole Vega-Lite spec, to be drawn by any tool that reads one."""
     ink = INK[theme]
     chart = _narrow(figure.chart) if layout is Layout.NARROW else figure.chart
-    at_the_bottom = {"orient": "bottom", "columns": 2} if layout is Layout.NARROW else {}
+    narrow = layout is Layout.NARROW
+    at_the_bottom = {"orient": "bottom", "columns": 2, "labelLimit": 130} if narrow else {}
+    short_names = {"labelLimit": 90} if narrow else {}
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "description": drawable(figure.caption),
@@ -62,6 +64,7 @@ def vega_lite(figure: Figure, theme: Theme = Theme.LIGHT, layout: Layout = Layou
                 "labelColor": ink,
                 "titleColor": ink,
                 "titleFontWeight": "normal",
+                **short_names,
             },
             "legend": {
                 "labelColor": ink,

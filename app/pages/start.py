@@ -34,9 +34,11 @@ FILTERS = (
 )
 
 CURL = """\
-curl '{url}v1/diagnoses?wait=60' -H 'content-type: application/json' -d '
-  {{"model": {{"architecture": "decoder_only", "decoder_layers": 12,
-             "d_model": 64, "num_heads": 2, "scheme": "post_ln"}}}}'"""
+curl '{url}v1/diagnoses?wait=60' \\
+  -H 'content-type: application/json' -d '
+  {{"model": {{"architecture": "decoder_only",
+             "decoder_layers": 12, "d_model": 64,
+             "num_heads": 2, "scheme": "post_ln"}}}}'"""
 
 Any_ = Literal[""]
 """What a form sends of a choice that was not made."""

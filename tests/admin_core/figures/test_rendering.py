@@ -1,4 +1,5 @@
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from admin_core.figures.figure import Figure
 from admin_core.figures.of_report import figures
 from admin_core.figures.rendering import png, svg
-from admin_core.figures.theme import Theme, vega_lite
+from admin_core.figures.theme import Layout, Theme, vega_lite
 from tests.admin_core.reports import HOSTILE, deep_diagnosis, diagnosis, raced
 
 ALL = [*figures(diagnosis()), *figures(raced())]
@@ -58,3 +59,10 @@ def test_a_png_is_one_and_the_spec_is_vega_lite() -> None:
 def test_figures_of_a_very_deep_model_stay_small() -> None:
     for figure in figures(deep_diagnosis(2_000)):
         assert len(svg(figure)) < 400_000, figure.name
+
+
+@pytest.mark.parametrize("figure", ALL, ids=lambda figure: figure.name)
+def test_a_narrow_figure_fits_a_telephone(figure: Figure) -> None:
+    width = re.search(r'<svg[^>]* width="(\d+)', svg(figure, layout=Layout.NARROW))
+    assert width is not None
+    assert int(width[1]) <= 420
