@@ -83,9 +83,9 @@ def main() -> None:
             photograph(browser, http, folder, {"keys": "/keys"}, key=key)
         with service(home) as http:
             ids = prepare(http)
-            measure(browser, http, ids["deep"])
             photograph(browser, http, folder, addresses(ids))
             live(browser, http, folder)
+            measure(browser, http, ids["deep"])
         browser.close()
 
 
@@ -233,15 +233,12 @@ def measure(browser: Browser, http: httpx.Client, job_id: str) -> None:
     print(f"page of 36 sub-layers: median and slowest of {LOOKS_AT}: {told}")
     tab = browser.new_page(base_url=str(http.base_url), **LOOKS[0][1])
     tab.set_default_timeout(180_000)
-    loaded: list[int] = []
-
-    def weigh(response: Response) -> None:
-        loaded.append(len(response.body()))
-
-    tab.on("response", weigh)
+    loaded: list[Response] = []
+    tab.on("response", loaded.append)
     tab.goto(path)
     settle(tab)
-    print(f"its weight with {len(loaded)} files: {sum(loaded) / 1e6:.2f} MB")
+    weight = sum(len(response.body()) for response in loaded)
+    print(f"its weight with {len(loaded)} files: {weight / 1e6:.2f} MB")
     tab.context.close()
 
 

@@ -35,7 +35,7 @@ BACKGROUND = {Theme.LIGHT: "#FFFFFF", Theme.DARK: "#14171A", Theme.PAGE: None}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-NARROW_WIDTH = 300
+NARROW_WIDTH = 260
 """Of the widest panel of a narrow figure, without its axis."""
 
 
@@ -86,7 +86,23 @@ def _narrow(chart: Chart) -> Chart:
         others = {name: value for name, value in chart.items() if name != "hconcat"}
         return {**others, "vconcat": [_narrow(panel) for panel in chart["hconcat"]]}
     width = chart.get("width")
-    return {**chart, "width": min(width, NARROW_WIDTH)} if isinstance(width, int) else chart
+    narrowed = dict(chart)
+    if isinstance(width, int):
+        narrowed["width"] = min(width, NARROW_WIDTH)
+    found: Chart = _with_short_names(narrowed)
+    return found
+
+
+def _with_short_names(part: Any) -> Any:
+    """Without the room for long names that an axis may ask for, as the theme has less."""
+    match part:
+        case dict():
+            return {
+                key: _with_short_names(each) for key, each in part.items() if key != "labelLimit"
+            }
+        case list():
+            return [_with_short_names(each) for each in part]
+    return part
 
 
 def drawable(value: Any) -> Any:

@@ -7,10 +7,12 @@ from typing import Any
 
 from playwright.sync_api import expect
 
+from admin_core.race_spec import RaceSpec
 from admin_core.report import Report
 from tests.app.pages.conftest import TINY
 from tests.browser.conftest import Shown, Watched
 from tests.service import SMALL, Service
+from worker import jobs, races
 from worker.keys import Scope
 
 Look = Callable[..., Watched]
@@ -107,14 +109,34 @@ def test_a_config_json_is_taken_where_it_is_dropped(shown: Shown, watched: Look)
     )
 
 
+CURVE_AND_LOSS = """
+    document.querySelector(".live polyline") &&
+    [...document.querySelectorAll("[data-loss]")].some(cell => cell.textContent !== "-")
+"""
+
+
 def test_a_race_is_watched_live_to_its_end(service: Service, watched: Look) -> None:
     race = service.http.post("/v1/races", params={"fresh": True}, json=RACE).json()
     page = watched(service.url).open(f"/races/{race['id']}")
-    seen = page.locator(".live polyline")
-    expect(seen.first).to_be_attached()
-    expect(page.locator("[data-runs] [data-loss]").first).not_to_have_text("-")
+    page.wait_for_function(CURVE_AND_LOSS)
     expect(page.get_by_role("heading", name="Conclusion")).to_be_attached()
     expect(page.get_by_role("heading", name="Downloads")).to_be_visible()
+
+
+def test_curves_grow_with_every_step_that_is_told(shown: Shown, watched: Look) -> None:
+    store = shown.api.store
+    race_id, (first, *_) = races.submit(store, RaceSpec.model_validate(RACE))
+    claim = jobs.claim(store, first, worker="a-worker", lease_seconds=600)
+    assert claim is not None
+    page = watched(shown.url).open(f"/races/{race_id}")
+    for step in (1, 2):
+        point = {"step": step, "loss": 5.5 - step, "learning_rate": 0.1, "tokens_per_second": 1.0}
+        jobs.beat(store, claim, lease_seconds=600, stage="training", share=step / 4, points=[point])
+        expect(page.locator("[data-loss]").first).to_have_text(f"{5.5 - step:.3f}")
+        expect(page.locator("[data-done]").first).to_have_text(f"{25 * step} %")
+    page.wait_for_function(
+        "document.querySelector('.live polyline').getAttribute('points').split(' ').length == 2"
+    )
 
 
 def test_a_race_is_cancelled(service: Service, watched: Look) -> None:
