@@ -28,8 +28,8 @@ serve: install ## run the service on http://127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/trimtab serve
 
 .PHONY: test
-test: install ## run all tests
-	$(BIN)/python -m pytest
+test: install ## run all tests, in two processes of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: compose-check
 compose-check: ## bring docker-compose.yml up for real and see that it holds; needs Docker, takes minutes
