@@ -50,16 +50,17 @@ from admin_core.spec import (
 from admin_core.streamed_diagnosis import streamed_report
 from admin_core.training.checkpoints import Checkpoint
 from admin_core.verdict.forecast import Forecaster
+from admin_core.verdict.probe import probe_steps
 from admin_core.verdict.rules import judge as growth_verdict
 from admin_core.verdict.verdict import judge
 
 STEP_COST = 3.3
 """Of one step of a probe, in forward passes."""
-FORECAST_COST = 30.0
-"""Of one whole probe, with the model that is built for it."""
+PROBE_COST = 3.6
+"""Of what a probe takes beside its steps: the model that is built for it, and the look back."""
 FORECASTS_OF_EDGES = 29
 FORECASTS_OF_PRESCRIPTIONS = 10
-"""Of a model that is not stable; a stable one needs none, and one that nothing mends 24."""
+"""Of a model that is not stable; a stable one needs none, and one that nothing mends some forty."""
 
 
 class Stages:
@@ -397,5 +398,6 @@ def _costs(plan: DiagnosisSpec | Plan) -> dict[str, float]:
         costs["output change"] = 4.0 + 1.5 * plan.amplification.draws
     if wanted & JUDGED and isinstance(plan, DiagnosisSpec):
         edges = FORECASTS_OF_EDGES if Analysis.EDGES in wanted else 0
-        costs["probe"] = FORECAST_COST * (1 + edges + FORECASTS_OF_PRESCRIPTIONS)
+        forecast = PROBE_COST + STEP_COST * probe_steps(plan.training)
+        costs["probe"] = forecast * (1 + edges + FORECASTS_OF_PRESCRIPTIONS)
     return costs
