@@ -39,7 +39,7 @@ def map_query(context: HookContext, query: dict[str, Any] | None) -> dict[str, A
 
 
 @schemathesis.check
-def not_there_for_another_key(ctx: CheckContext, response: Response, case: Case) -> None:
+def not_there_for_another_key(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
     for found in _ids(response) - _seen:
         _seen.add(found)
         for address in ADDRESSES:

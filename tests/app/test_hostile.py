@@ -255,7 +255,7 @@ class TestASlowClient:
 class TestAHeader:
     @pytest.mark.parametrize("sent", ["a b", "<script>", "x" * 65, "a\tb", "é", ""])
     def test_that_is_no_plain_id_is_not_sent_back(self, here: Api, sent: str) -> None:
-        headers = {"X-Request-ID": sent.encode("latin-1")}
+        headers = {b"X-Request-ID": sent.encode("latin-1")}
         answer = here.caller().get("/healthz", headers=headers)
         assert len(answer.headers.get_list("X-Request-ID")) == 1
         assert answer.headers["X-Request-ID"] != sent

@@ -25,7 +25,7 @@ def test_a_key_is_shown_once_and_listed_without_its_secret(home: Path) -> None:
     store = Store(Settings(home=home).database_url)
     found = keys.find(store, key)
     assert found is not None
-    assert (found.name, found.scopes) == ("nightly build", {Scope.READ})
+    assert (found.name, found.scopes) == ("nightly build", frozenset({Scope.READ}))
     assert found.expires_at is not None
 
     listed = trimtab(home, "list").stdout

@@ -6,7 +6,7 @@ from worker import store as tables
 from worker.keys import Scope
 from worker.store import Store, db_now
 
-READ = frozenset({Scope.READ})
+READ = {Scope.READ}
 
 
 class TestFind:
