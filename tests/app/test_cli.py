@@ -152,7 +152,7 @@ class TestReport:
         unknown = "01a00000-0000-7000-8000-000000000000"
         run = trimtab("report", unknown, "--url", service.url, home=home)
         assert run.returncode == 2
-        assert "no diagnosis and no race" in run.stderr
+        assert f"There is no job {unknown}" in run.stderr
 
     @pytest.mark.parametrize("content", ["{", "[]", '{"branches": 1}', '{"arms": []}'])
     def test_exits_2_for_what_is_no_report(self, home: Path, content: str) -> None:

@@ -51,32 +51,9 @@ def test_an_api_alone_needs_a_broker(home: Path) -> None:
     assert "TRIMTAB_BROKER_URL" in done.stderr
 
 
-def test_what_takes_too_long_or_too_much_memory_fails_by_itself(
-    serve: Callable[..., Service],
-) -> None:
-    service = serve(TRIMTAB_JOB_TIME_LIMIT_SECONDS="8", TRIMTAB_MAX_MEMORY_BYTES="300000000")
+def test_what_takes_too_long_fails_by_itself(serve: Callable[..., Service]) -> None:
+    service = serve(TRIMTAB_JOB_TIME_LIMIT_SECONDS="8")
     service.wait_until_ready()
-    # What attention takes here, no spec of the Transformers library tells.
-    config = {
-        "model_type": "gpt2",
-        "n_embd": 64,
-        "n_layer": 2,
-        "n_head": 32,
-        "n_positions": 1024,
-        "attn_implementation": "eager",
-    }
-    large = service.diagnose(
-        {
-            "model": {"kind": "huggingface", "config": config},
-            "training": {"batch_size": 16, "sequence_length": 1024},
-            "analyses": ["omega"],
-        },
-        wait=90,
-    )
-    assert large["state"] == "failed"
-    assert large["problem"]["type"].endswith("out-of-memory"), large["problem"]
-    assert "TRIMTAB_MAX_MEMORY_BYTES" in large["problem"]["detail"]
-
     slow = service.diagnose(LONG, wait=90)
     assert slow["state"] == "failed"
     assert slow["problem"]["type"].endswith("time-limit"), slow["problem"]

@@ -61,7 +61,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.line(LEFT_OUT, red=True, bold=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright's event loop would be in the way of other tests
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from admin_core.race_spec import RaceSpec
 from admin_core.report import Report
 from tests.app.pages.conftest import TINY
 from tests.browser.conftest import Shown, Watched
-from tests.service import SMALL, Service
+from tests.service import SMALL, Service, until
 from worker import jobs, races
 from worker.keys import Scope
 
@@ -115,10 +115,16 @@ CURVE_AND_LOSS = """
 """
 
 
+def wait_until(page: Page, expression: str) -> None:
+    """Playwright's own waiting evaluates text in the page, which its policy forbids."""
+    until(lambda: bool(page.evaluate(expression)), seconds=200)
+
+
+
 def test_a_race_is_watched_live_to_its_end(service: Service, watched: Look) -> None:
     race = service.http.post("/v1/races", params={"fresh": True}, json=RACE).json()
     page = watched(service.url).open(f"/races/{race['id']}")
-    page.wait_for_function(CURVE_AND_LOSS)
+    wait_until(page, CURVE_AND_LOSS)
     expect(page.get_by_role("heading", name="Conclusion")).to_be_attached()
     expect(page.get_by_role("heading", name="Downloads")).to_be_visible()
 
@@ -134,8 +140,9 @@ def test_curves_grow_with_every_step_that_is_told(shown: Shown, watched: Look) -
         jobs.beat(store, claim, lease_seconds=600, stage="training", share=step / 4, points=[point])
         expect(page.locator("[data-loss]").first).to_have_text(f"{5.5 - step:.3f}")
         expect(page.locator("[data-done]").first).to_have_text(f"{25 * step} %")
-    page.wait_for_function(
-        "document.querySelector('.live polyline').getAttribute('points').split(' ').length == 2"
+    wait_until(
+        page,
+        "document.querySelector('.live polyline').getAttribute('points').split(' ').length == 2",
     )
 
 

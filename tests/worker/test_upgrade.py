@@ -90,8 +90,9 @@ def test_a_process_that_starts_on_tables_of_a_later_version_works_on_them(store:
 def test_a_message_is_the_name_of_a_job_and_its_id_alone(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, broker_url="memory://upgrade")
     queue = Queue(settings)
-    assert queue.enqueue(JobName.DIAGNOSIS, "an id")
     with create_celery(settings).connection_for_read() as broker:
+        broker.SimpleQueue(SHORT_QUEUE).clear()  # other tests' memory is the same
+        assert queue.enqueue(JobName.DIAGNOSIS, "an id")
         message = broker.SimpleQueue(SHORT_QUEUE).get(timeout=5)
     queue.close()
     arguments, named, _ = message.payload
