@@ -120,7 +120,6 @@ def wait_until(page: Page, expression: str) -> None:
     until(lambda: bool(page.evaluate(expression)), seconds=200)
 
 
-
 def test_a_race_is_watched_live_to_its_end(service: Service, watched: Look) -> None:
     race = service.http.post("/v1/races", params={"fresh": True}, json=RACE).json()
     page = watched(service.url).open(f"/races/{race['id']}")
