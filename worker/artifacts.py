@@ -45,14 +45,24 @@ class Artifacts:
         folder = self._here / job_id
         folder.mkdir(parents=True, exist_ok=True)
         if self._files is not None:
-            self._files.invalidate_cache()
             try:
-                kept = self._files.ls(self._elsewhere(job_id), detail=False)
-            except FileNotFoundError:
-                kept = []
-            for path in kept:
-                self._files.get_file(path, str(folder / PurePosixPath(path).name))
+                self._bring_what_was_kept(self._files, job_id, folder)
+            except Exception:
+                # Whatever the way there raises. Work that begins again beats work that ends here.
+                log.exception("no checkpoint could be brought", job_id=job_id)
         return folder
+
+    def _bring_what_was_kept(self, files: AbstractFileSystem, job_id: str, folder: Path) -> None:
+        files.invalidate_cache()
+        try:
+            kept = files.ls(self._elsewhere(job_id), detail=False)
+        except FileNotFoundError:
+            return
+        for path in kept:
+            name = PurePosixPath(path).name
+            # A file that came in part would take the place of a whole one that is here.
+            files.get_file(path, str(folder / f"{name}.coming"))
+            (folder / f"{name}.coming").replace(folder / name)
 
     def keep(self, job_id: str) -> None:
         """Let other machines have the job's files as they are now."""

@@ -117,7 +117,7 @@ class RunningAttempt:
         except ValidationError as error:
             log.warning("given back: it is of another version", unknown=error.error_count())
         # As if its message were sent already, so that it comes again after seconds, not at once.
-        jobs.release(self._store, self._held, published=True)
+        once_the_database_answers(lambda: jobs.release(self._store, self._held, published=True))
         raise AnalysisCancelledError("it is of another version")
 
     def conclude_stopped(self) -> None:

@@ -1,4 +1,4 @@
-"""Writing what must not be lost, though the database may be away for a while."""
+"""Going on with a job, though the database may be away for a while."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
 log = structlog.get_logger(__name__)
 
-Written = TypeVar("Written")
+Answer = TypeVar("Answer")
 
 AWAY = (OperationalError, InterfaceError, TimeoutError)
 """What a database raises that cannot be reached, is busy, or has just gone."""
@@ -17,11 +17,11 @@ REST_SECONDS = 0.5
 
 
 def once_the_database_answers(
-    write: Callable[[], Written], *, within_seconds: float = 600.0
-) -> Written:
-    """What `write` returns, tried until the database answers.
+    ask: Callable[[], Answer], *, within_seconds: float = 600.0
+) -> Answer:
+    """What `ask` returns, which reads or writes, tried until the database answers.
 
-    `write` may come twice: where the connection breaks while it commits, nobody can say whether it
+    A write may come twice: where the connection breaks while it commits, nobody can say whether it
     did. Whoever writes under a fencing number finds the job ended then, and writes nothing.
 
     Raises:
@@ -30,7 +30,7 @@ def once_the_database_answers(
     deadline = time.monotonic() + within_seconds
     while True:
         try:
-            return write()
+            return ask()
         except AWAY as error:
             if time.monotonic() > deadline:
                 raise

@@ -126,7 +126,7 @@ def train(held: Claim, attempt: RunningAttempt) -> BaseModel:
         after_save=lambda: _keep(held.job_id),
     )
     log.info("training", from_checkpoint=checkpoint.path.exists())
-    known = races.last_step(store, held.job_id)
+    known = once_the_database_answers(lambda: races.last_step(store, held.job_id))
     spec = attempt.understand(RunSpec, held.spec["run"])
     dataset = open_data(spec.data, settings, on_progress=attempt.on_progress)
 
@@ -171,7 +171,7 @@ def conclude_race(held: Claim, attempt: RunningAttempt) -> BaseModel:
     from admin_core.race import conclude
 
     attempt.on_progress(Progress("conclusion", 1.0))
-    found = races.results_of(store, held.job_id)
+    found = once_the_database_answers(lambda: races.results_of(store, held.job_id))
     results = [attempt.understand(SeedResult, each) for each in found]
     spec = attempt.understand(RaceSpec, held.spec)
     dataset = open_data(spec.data, settings, on_progress=attempt.on_progress)

@@ -59,7 +59,8 @@ class TestStop:
 
 class TestDeath:
     def test_of_the_worker_is_survived_by_its_job(self, serve: Serve) -> None:
-        service = serve()
+        # With a lease that does not run out before the worker has seen why its process ended.
+        service = serve(TRIMTAB_LEASE_SECONDS="60")
         service.wait_until_ready()
         job_id = service.submit_and_see_running(MEDIUM)
 

@@ -85,15 +85,14 @@ class Engine:
         env = environment(home) | SETTINGS
         env |= {"TRIMTAB_DATABASE_URL": url, "TRIMTAB_BROKER_URL": self.broker.url()}
         self.home = home
+        self._worker_log = folder / "worker.log"
         self.store = Store(url)
         self.store.migrate()
         self.queue = Queue(Settings(home=home, broker_url=self.broker.url(), database_url=url))
         worker = [sys.executable, "-m", "worker"]
         self.api = Part("api", [str(TRIMTAB), "api", "--port", str(port)], env, folder / "api.log")
         self.workers = [
-            Part(
-                f"worker-{queues}", worker, env | {"TRIMTAB_QUEUES": queues}, folder / "worker.log"
-            )
+            Part(f"worker-{queues}", worker, env | {"TRIMTAB_QUEUES": queues}, self._worker_log)
             for queues in ("short", "long")
         ]
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
@@ -105,6 +104,11 @@ class Engine:
             return pool_process(worker.process.pid)
         except ValueError:
             return None
+
+    def unexpected(self) -> str:
+        """What the workers logged of the first error that they did not expect; empty for none."""
+        _, found, after = self._worker_log.read_text().partition("failed unexpectedly")
+        return (found + after)[:8_000]
 
     def stop(self) -> None:
         for part in (*self.workers, self.api):

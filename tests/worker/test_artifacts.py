@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from admin_core.spec import DiagnosisSpec
 from tests.service import SMALL
@@ -88,3 +89,21 @@ def test_those_of_finished_jobs_go_wherever_they_are(
     assert os.listdir(machine_three.bring(unfinished)) == ["run.safetensors"]
     assert os.listdir(machine_three.bring(cancelled)) == []
     assert os.listdir(machine_three.bring("unknown")) == []
+
+
+def test_work_begins_again_where_what_was_kept_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"memory://{uuid.uuid4()}/artifacts"
+    one, other = machine(tmp_path / "one", url), machine(tmp_path / "other", url)
+    (one.bring("j") / "run.safetensors").write_bytes(b"state")
+    one.keep("j")
+
+    def breaks_off(self: MemoryFileSystem, there: str, here: str, **_: object) -> None:
+        Path(here).write_bytes(b"st")
+        raise ConnectionResetError("the connection broke off")
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", breaks_off)
+    assert not (other.bring("j") / "run.safetensors").exists()
+    # What is here already is still there.
+    assert (one.bring("j") / "run.safetensors").read_bytes() == b"state"
