@@ -16,7 +16,8 @@ USER = "trimtab"
 
 
 class PostgreSQL:
-    """A server whose data goes with its folder. Commits do not wait for the disk."""
+    """A server whose data goes with its folder. A commit outlives the server's sudden end, though
+    not the machine's: it is written, but nobody waits for the disk."""
 
     def __init__(self, folder: Path) -> None:
         programs = _programs()
@@ -59,7 +60,7 @@ class PostgreSQL:
                 [
                     *(self._programs / "postgres", "-D", self._data, "-p", str(self.port)),
                     *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
-                    *("-c", "max_connections=200", "-c", "synchronous_commit=off"),
+                    *("-c", "max_connections=200", "-c", "fsync=off"),
                     *("-c", "shared_buffers=32MB"),
                 ],
                 stdout=log,
