@@ -40,9 +40,6 @@ def branch_gains(spec: TransformerSpec, stack: Stack, role: Role) -> Gains:
             case Initialisation.T5:
                 return 1.0
             case Initialisation.XAVIER:
-                # Told apart from an output projection by its shape alone.
-                if fan_out == spec.vocab_size:
-                    return fan_in / d_model
                 return 2 * fan_in / (fan_in + fan_out)
 
     narrowed = 1 / depth if spec.initialisation is Initialisation.GPT2 else 1.0

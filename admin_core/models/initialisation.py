@@ -29,6 +29,8 @@ from admin_core.size import num_sublayers
 from admin_core.spec import Initialisation, TransformerSpec
 
 GPT2_STD = 0.02
+OUTPUT = "output"
+"""Path of the projection from the last state to logits, where it has weights of its own."""
 
 
 def embedding_scale(spec: TransformerSpec) -> float:
@@ -61,7 +63,7 @@ def initialise(
     drawings: list[Drawing] = []
     for at, module in model.named_modules(prefix=path):
         if isinstance(module, nn.Linear | nn.Embedding):
-            std = _std(module, spec) * narrowed.get(module, 1.0)
+            std = _std(at, module, spec) * narrowed.get(module, 1.0)
             uniform = spec.initialisation is Initialisation.XAVIER and isinstance(module, nn.Linear)
             drawings.append(
                 Drawing(
@@ -91,7 +93,7 @@ def _fill(block: Tensor, generator: torch.Generator, *, std: float, uniform: boo
         block.copy_(drawn)
 
 
-def _std(module: nn.Linear | nn.Embedding, spec: TransformerSpec) -> float:
+def _std(path: str, module: nn.Linear | nn.Embedding, spec: TransformerSpec) -> float:
     """The standard deviation of a weight matrix by its kind alone."""
     is_embedding = isinstance(module, nn.Embedding)
     match spec.initialisation:
@@ -101,7 +103,7 @@ def _std(module: nn.Linear | nn.Embedding, spec: TransformerSpec) -> float:
             return 1.0 if is_embedding else 1 / math.sqrt(module.weight.shape[1])
         case Initialisation.XAVIER:
             # An untied output projection is an embedding that is read backwards.
-            if is_embedding or module.weight.shape[0] == spec.vocab_size:
+            if is_embedding or path == OUTPUT:
                 return 1 / math.sqrt(spec.d_model)
             return math.sqrt(2 / (module.weight.shape[0] + module.weight.shape[1]))
 

@@ -79,6 +79,19 @@ class TestInitialisation:
         feed_forward = layer.get_parameter("feed_forward.branch.input.weight")
         assert feed_forward.std().item() == pytest.approx((2 / (256 + 512)) ** 0.5, rel=0.01)
 
+    @pytest.mark.parametrize(("d_model", "d_ff"), [(64, 256), (256, 512), (256, 1024)])
+    def test_xavier_tells_the_output_projection_by_its_place_and_not_by_its_shape(
+        self, d_model: int, d_ff: int
+    ) -> None:
+        sizes = {"d_model": d_model, "d_ff": d_ff, "vocab_size": 256, "tied_embeddings": False}
+        model = build_transformer(small("decoder_only", **sizes), seed=0)
+        found = {name: p.std().item() for name, p in model.named_parameters() if p.ndim == 2}
+        fans = (2 / (d_model + d_ff)) ** 0.5
+        branch = "decoder.layers.0.feed_forward.branch"
+        assert found[f"{branch}.input.weight"] == pytest.approx(fans, rel=0.02)
+        assert found[f"{branch}.output.weight"] == pytest.approx(fans, rel=0.02)
+        assert found["output.weight"] == pytest.approx(d_model**-0.5, rel=0.02)
+
     @pytest.mark.parametrize("initialisation", ["xavier", "gpt2", "t5"])
     def test_first_logits_are_near_a_uniform_guess(self, initialisation: str) -> None:
         spec = small("decoder_only", d_model=64, initialisation=initialisation, dropout=0.0)
