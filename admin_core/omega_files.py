@@ -1,4 +1,5 @@
-"""Omegas as files, in the formats that are in use. No torch is loaded here.
+"""Omegas as files, in the formats that are in use. No torch is loaded here, and numpy by
+safetensors files alone.
 
     clinic        Transformer-Clinic's `profile.ratio.init`: a line ``INDEX OMEGA`` per sub-layer,
                   the encoder's lines, then the decoder's with the index starting again at 1
@@ -17,15 +18,15 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-import safetensors.numpy
 from safetensors import SafetensorError
 
 from admin_core.errors import OmegaFileError, OmegaNotApplicableError
 from admin_core.report import Branch, Report, StackName
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class Place(Protocol):
@@ -180,7 +181,10 @@ def write_safetensors(
 ) -> bytes:
     """A float32 tensor per sub-layer, of one element as in admin-torch's buffers, or of
     `num_features` equal ones as in its trainable vectors."""
-    return safetensors.numpy.save(
+    import numpy as np
+    from safetensors.numpy import save
+
+    return save(
         {
             tensor_name(place): np.full(num_features, omega, dtype=np.float32)
             for place, omega in zip(places, omegas, strict=True)
@@ -195,8 +199,10 @@ def read_safetensors(data: bytes, places: Sequence[Place]) -> list[float]:
         OmegaFileError: not a safetensors file, a tensor is missing or superfluous, or is not
             filled with one positive number, as trained omegas are not.
     """
+    from safetensors.numpy import load
+
     try:
-        tensors = safetensors.numpy.load(data)
+        tensors = load(data)
     except (SafetensorError, KeyError, TypeError) as error:
         raise OmegaFileError("file", f"is not safetensors of common number types: {error}.") from (
             error
@@ -205,14 +211,14 @@ def read_safetensors(data: bytes, places: Sequence[Place]) -> list[float]:
     return [_one_value(tensor_name(p), tensors[tensor_name(p)]) for p in places]
 
 
-def _one_value(name: str, tensor: npt.NDArray[Any]) -> float:
-    values = np.unique(tensor)
-    if values.size != 1:
+def _one_value(name: str, tensor: "npt.NDArray[Any]") -> float:
+    values = set(tensor.flat)
+    if len(values) != 1:
         raise OmegaFileError(
-            name, f"holds {values.size} different values, where one omega for all features belongs."
+            name, f"holds {len(values)} different values, where one omega for all features belongs."
         )
     try:
-        return _positive(float(values[0]))
+        return _positive(float(values.pop()))
     except ValueError as error:
         raise OmegaFileError(name, f"{error}.") from error
 

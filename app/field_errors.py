@@ -1,6 +1,7 @@
 """Which fields of a request are wrong, by the path that its sender knows."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from admin_core.race_spec import RaceSpec
@@ -56,7 +57,7 @@ def error_path(location: Sequence[str | int], body: object) -> str:
             here = here[step]
         elif isinstance(here, Sequence) and isinstance(step, int) and step < len(here):
             here = here[step]
-        elif isinstance(step, int) or step in _FIELDS:
+        elif isinstance(step, int) or step in _fields():
             here = None
         else:
             continue
@@ -87,4 +88,9 @@ _FORMS = (
     *(DiagnosisSpec, RaceSpec, Verification, PushedSpec, Report),
     *(WatchedRunSpec, StepPoints, RunEnd),
 )
-_FIELDS = {"spec", "report"} | _names([form.model_json_schema() for form in _FORMS])
+
+
+@cache
+def _fields() -> set[str]:
+    """Names of all fields that any of them has."""
+    return {"spec", "report"} | _names([form.model_json_schema() for form in _FORMS])

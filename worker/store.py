@@ -14,10 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -213,6 +209,12 @@ class Store:
     def migrate(self) -> None:
         """Bring the tables up to date. Processes that start together take turns. Tables of a later
         version stay as they are: they bear what this one writes."""
+        # As long to load as a fourth of SQLAlchemy, for once in the life of a process.
+        from alembic import command
+        from alembic.config import Config
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
         if self._url.get_backend_name() == "sqlite" and self._url.database:
             Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
         config = Config()

@@ -6,7 +6,6 @@ from starlette.concurrency import run_in_threadpool
 
 from admin_core.applicability import applicability
 from admin_core.errors import InvalidSpecError
-from admin_core.estimate.branches import BranchEstimate, estimate_branches
 from admin_core.report import Role
 from admin_core.spec import DiagnosisSpec, Stack, TransformerSpec
 from app.body import JsonRoute
@@ -54,8 +53,11 @@ async def estimate(spec: DiagnosisSpec) -> Estimate:
             "model.kind", "the formula knows the built-in transformer alone; diagnose this model"
         )
     takes = applicability(model)
+    # Loads numpy.
+    from admin_core.estimate.branches import estimate_branches
+
     # Numbers of ten thousand sub-layers take seconds.
-    rows: list[BranchEstimate] = await run_in_threadpool(estimate_branches, spec, model)
+    rows = await run_in_threadpool(estimate_branches, spec, model)
     return Estimate(
         branches=[BranchEstimateView.model_validate(row) for row in rows],
         convention=spec.omega.convention,

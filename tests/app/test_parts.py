@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, inspect
 
-from tests.service import LONG, SMALL, TRIMTAB, Service, environment
+from tests.service import LONG, SMALL, TRIMTAB, Service, environment, pool_process
 
 
 def run(home: Path, *words: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -60,6 +60,38 @@ def test_what_takes_too_long_fails_by_itself(serve: Callable[..., Service]) -> N
     assert "8 seconds" in slow["problem"]["detail"]
 
     assert service.diagnose(SMALL, wait=90)["state"] == "succeeded"
+    service.stop()
+
+
+def test_a_job_that_uses_up_its_memory_fails_alone(serve: Callable[..., Service]) -> None:
+    service = serve(TRIMTAB_MAX_MEMORY_BYTES=str(200 * 2**20))
+    service.wait_until_ready()
+    assert service.diagnose(SMALL)["state"] == "succeeded"
+    worker = service.worker()
+    assert worker is not None
+    process = pool_process(worker)
+    # Its weights take 2 MB, which is what admission knows; its attention takes 268 MB a layer.
+    config = {
+        "model_type": "gpt2",
+        "n_layer": 2,
+        "n_embd": 64,
+        "n_head": 4,
+        "n_positions": 512,
+        "vocab_size": 320,
+    }
+    hungry = service.diagnose(
+        {
+            "model": {"kind": "huggingface", "config": config},
+            "training": {"batch_size": 64, "sequence_length": 512},
+        }
+    )
+    assert hungry["state"] == "failed"
+    assert hungry["problem"]["type"].endswith("out-of-memory"), hungry["problem"]
+    assert "TRIMTAB_MAX_MEMORY_BYTES" in hungry["problem"]["detail"]
+    assert len(hungry["attempts"]) == 1
+
+    assert service.diagnose(SMALL)["state"] == "succeeded"
+    assert pool_process(worker) == process
     service.stop()
 
 
