@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 
 from app.auth import Doorkeeper, caller
 from app.drawing import Drawing
@@ -35,7 +36,8 @@ from worker.store import Store
 
 
 def create_app(settings: Settings, store: Store, queue: Queue) -> FastAPI:
-    app = FastAPI(
+    app = FastAPIOffline(
+        redoc_url=None,
         title="Trimtab",
         version=version("trimtab"),
         description="Says whether a Transformer will train, why not, and by which measurements.",

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from tests.service import SMALL, Service
@@ -74,5 +76,11 @@ def test_a_job_has_exactly_the_documented_members(service: Service) -> None:
     assert service.diagnose(SMALL).keys() == documented.keys()
 
 
-def test_the_pages_for_people_are_there(service: Service) -> None:
-    assert service.http.get("/docs").status_code == 200
+def test_the_page_for_people_asks_no_other_host(service: Service) -> None:
+    page = service.http.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) >= 2
+    for path in loaded:
+        assert path.startswith("/")
+        assert service.http.get(path).status_code == 200
