@@ -18,7 +18,7 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from admin_core.errors import AdminCoreError
 from admin_core.report_files.tables import edge_value, number, words
@@ -134,7 +134,8 @@ def _digest(name: str) -> str:
 @cache
 def _templates() -> Environment:
     templates = Environment(
-        loader=PackageLoader("app.pages"),
+        # Tables are those of the report in a file.
+        loader=ChoiceLoader([PackageLoader("app.pages"), PackageLoader("admin_core.report_files")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -19,10 +19,11 @@ from worker.problem import FORWARD_FAILED
 SERIOUS = ("serious", "critical")
 OPTIONS: dict[str, Any] = {"resultTypes": ["violations"]}
 
-LOOKS = (
-    {"color_scheme": "light", "viewport": {"width": 1200, "height": 900}},
-    {"color_scheme": "dark", "viewport": {"width": 390, "height": 800}},
-)
+LOOKS: list[dict[str, Any]] = [
+    {"color_scheme": scheme, "viewport": viewport}
+    for scheme in ("light", "dark")
+    for viewport in ({"width": 1200, "height": 900}, {"width": 390, "height": 800})
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,9 @@ def _spec(seed: int) -> Any:
     return DiagnosisSpec.model_validate(TINY | {"seed": seed})
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look["color_scheme"])
+@pytest.mark.parametrize(
+    "look", LOOKS, ids=lambda look: f"{look['color_scheme']}-{look['viewport']['width']}"
+)
 def test_no_page_keeps_anybody_out(
     shown: Shown,
     addresses: dict[str, int],
