@@ -23,7 +23,7 @@ from app.embedded import BrokerError, EmbeddedBroker
 from app.main import create_app
 from app.slow_clients import PunctualProtocol
 from app.supervisor import WorkerSupervisor
-from worker import datasets, logs, telemetry
+from worker import datasets, jobs, logs, telemetry
 from worker.dispatcher import Dispatcher
 from worker.queue import Queue
 from worker.settings import Queues, Settings
@@ -71,6 +71,7 @@ def serve(settings: Settings, *, host: str, port: int, announce: Callable[[str],
         listener = running.enter_context(_listening(host, port))
         datasets.remove_left_over(store, settings)
         if settings.broker_url is None:
+            _move_jobs(store, settings)
             settings = settings.model_copy(update={"broker_url": _start_broker(settings, running)})
         queue = Queue(settings)
         running.callback(queue.close)
@@ -152,6 +153,15 @@ def worker_kinds(settings: Settings) -> list[tuple[Queues, str]]:
     # A GPU has one job at a time.
     on_gpu = [(Queues.ALL, settings.device)]
     return on_gpu if settings.gpu_from_parameters is None else on_cpu + on_gpu
+
+
+def _move_jobs(store: Store, settings: Settings) -> None:
+    """Let no job wait for a kind of device that the only workers there are do not have."""
+    if settings.gpu_from_parameters is not None and settings.device_kind == "cuda":
+        return  # There are workers of both kinds.
+    moved = jobs.move_to(store, settings.device_kind)
+    if moved:
+        log.warning("jobs moved to the device that is here", device=settings.device, jobs=moved)
 
 
 def _guarded(settings: Settings, store: Store, host: str) -> Settings:

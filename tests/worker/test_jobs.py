@@ -332,6 +332,27 @@ class TestUnpublished:
         assert sorted(waiting) == sorted([never, old])
 
 
+class TestMoving:
+    def test_what_waits_for_a_kind_of_device_that_is_gone_is_sent_to_the_one_that_is_here(
+        self, store: Store
+    ) -> None:
+        waiting, begun, over = (submitted(store) for _ in range(3))
+        claimed(store, begun, "a-worker-of-before")
+        jobs.cancel(store, over)
+        jobs.mark_published(store, waiting)
+        assert jobs.move_to(store, "cpu") == []
+        assert jobs.move_to(store, "cuda") == [waiting, begun]
+        unpublished = jobs.unpublished(store, list(JobName), older_than_seconds=60)
+        assert unpublished == []
+        sent = jobs.unpublished(store, list(JobName), older_than_seconds=60, device_kind="cuda")
+        assert [job_id for job_id, _ in sent] == [waiting]
+        # It answers the question as it is asked there, and no more the one that it was.
+        same, _ = jobs.submit(store, SPEC, reuse=Reuse.UNFINISHED, device_kind="cuda")
+        assert same in (waiting, begun)
+        _, new = jobs.submit(store, SPEC, reuse=Reuse.UNFINISHED)
+        assert new
+
+
 class TestWorkers:
     def test_count_as_live_while_they_beat(self, store: Store) -> None:
         jobs.worker_is_alive(store, "w1")

@@ -30,6 +30,7 @@ from worker.jobs.job import (
     State,
     new_id,
 )
+from worker.jobs.moving import move_to
 from worker.jobs.publishing import (
     count_queued,
     mark_published,
@@ -101,6 +102,7 @@ __all__ = [
     "made_by",
     "mark_published",
     "mark_unpublished",
+    "move_to",
     "new_id",
     "newest",
     "no_such_dataset",
