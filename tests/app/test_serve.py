@@ -4,8 +4,10 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -31,6 +33,21 @@ def refused(home: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [TRIMTAB, "serve", *options], env=environment(home), capture_output=True, text=True
     )
+
+
+class TestAConnection:
+    def test_that_is_kept_is_no_slower_than_a_new_one(self, service: Service) -> None:
+        # Small packets that wait to be acknowledged would cost 40 ms on it.
+        def median_seconds(connection: str) -> float:
+            taken = []
+            for _ in range(21):
+                began = time.perf_counter()
+                answer = service.http.get("/v1/jobs", headers={"Connection": connection})
+                taken.append(time.perf_counter() - began)
+                assert answer.status_code == 200
+            return median(taken)
+
+        assert median_seconds("keep-alive") < 1.5 * median_seconds("close")
 
 
 class TestStop:

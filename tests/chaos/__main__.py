@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--between-seconds", type=float, default=3.0)
+    parser.add_argument("--layers", type=int, default=16, help="of each model")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="postgresql")
     asked = parser.parse_args()
 
@@ -36,6 +37,7 @@ def main() -> None:
         seed=asked.seed,
         database=asked.database,
         between_seconds=asked.between_seconds,
+        layers=asked.layers,
     )
     print(f"seed {asked.seed}, {asked.database}, {outcome.seconds:.0f} s")
     for title, counted in (

@@ -47,14 +47,26 @@ class Outcome:
 
 
 def run_chaos(
-    folder: Path, *, count: int, faults: int, seed: int, database: str, between_seconds: float
+    folder: Path,
+    *,
+    count: int,
+    faults: int,
+    seed: int,
+    database: str,
+    between_seconds: float,
+    layers: int,
 ) -> Outcome:
     """Submit `count` jobs while `faults` faults come, at most one every `between_seconds` on
-    average; wait until all are over; and check them all."""
+    average; wait until all are over; and check them all.
+
+    Args:
+        layers: of each model; more of them keep a worker busy for longer.
+    """
     outcome = Outcome()
     chance = Random(seed)
-    bodies = list(_bodies(count, chance))
-    expected = {name: _undisturbed(path, body) for name, path, body in _kinds()}
+    kinds = _kinds(layers)
+    bodies = list(_bodies(kinds, count, chance))
+    expected = {name: _undisturbed(path, body) for name, path, body in kinds}
     engine = Engine(folder, database=database)
     started = time.monotonic()
     accepted: dict[str, str] = {}
@@ -93,12 +105,16 @@ def run_chaos(
     return outcome
 
 
-def _kinds() -> list[tuple[str, str, dict[str, Any]]]:
-    """Name, path and body of every request that there is: first diagnoses, then races."""
+Kind = tuple[str, str, dict[str, Any]]
+"""Name, path and body of a request."""
+
+
+def _kinds(layers: int) -> list[Kind]:
+    """Every request that there is: first diagnoses, then races."""
     model = {
         "kind": "transformer",
         "architecture": "encoder_only",
-        "encoder_layers": 2,
+        "encoder_layers": layers,
         "d_model": 16,
         "num_heads": 2,
     }
@@ -119,8 +135,7 @@ def _kinds_of(accepted: dict[str, str]) -> dict[str, JobName]:
     return {job_id: JobName(name.partition(" ")[0]) for job_id, name in accepted.items()}
 
 
-def _bodies(count: int, chance: Random) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    kinds = _kinds()
+def _bodies(kinds: list[Kind], count: int, chance: Random) -> Iterator[Kind]:
     for _ in range(count):
         is_race = chance.random() < RACE_SHARE
         yield chance.choice(kinds[KINDS_OF_DIAGNOSIS:] if is_race else kinds[:KINDS_OF_DIAGNOSIS])

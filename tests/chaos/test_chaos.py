@@ -17,7 +17,13 @@ def test_every_accepted_job_ends_once_with_the_result_of_an_undisturbed_run() ->
         folder = Path(name)
         folder.chmod(0o755)
         outcome = run_chaos(
-            folder, count=12, faults=len(FAULTS), seed=0, database=database, between_seconds=0.8
+            folder,
+            count=12,
+            faults=len(FAULTS),
+            seed=0,
+            database=database,
+            between_seconds=0.8,
+            layers=2,
         )
     assert outcome.violations == []
     assert outcome.submitted == 12
