@@ -17,7 +17,7 @@ from pathlib import Path
 
 from admin_core.diagnosis import diagnose_spec
 from admin_core.spec import DiagnosisSpec
-from bench.fuzz.round import ALL_PHASES, TINY, furnish, fuzz
+from bench.fuzz.round import ALL_PHASES, TINY, Known, furnish, fuzz
 from worker import keys
 from worker.keys import Scope
 from worker.settings import Settings
@@ -65,8 +65,8 @@ def main() -> None:
             try:
                 assert service.stdout is not None
                 url = service.stdout.readline().split("listens on ")[1].split(";")[0]
-                furnish(url, mine, report)
-                passed = _rounds(url, mine, others, home, options)
+                known = furnish(url, mine, report)
+                passed = _rounds(url, mine, others, home, known, options)
             finally:
                 service.terminate()
                 service.wait()
@@ -85,12 +85,15 @@ def _keys(home: Path) -> tuple[str, str]:
     return made
 
 
-def _rounds(url: str, mine: str, others: str, home: Path, options: argparse.Namespace) -> bool:
+def _rounds(
+    url: str, mine: str, others: str, home: Path, known: Known, options: argparse.Namespace
+) -> bool:
     """Until there were enough cases, each with another seed; whether all passed."""
     began, cases, probed, rounds, passed = time.monotonic(), 0, 0, 0, True
     while cases < options.cases and passed:
         done = fuzz(
             *(url, mine, others, home),
+            known=known,
             examples=options.examples,
             seed=options.seed + rounds,
             phases=options.phases.split(","),

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,19 +28,31 @@ class Round(NamedTuple):
     """Jobs and data sets that were asked for with another key."""
 
 
-def furnish(url: str, key: str, report: dict[str, Any]) -> None:
+Known = Mapping[str, list[str]]
+"""Values of parameters of an address, by the parameter's name, for which there is something."""
+
+LONGEST_WAIT = 2
+"""Seconds that a request may ask to wait for a job; of the 300 that it may, many would be none."""
+
+
+def furnish(url: str, key: str, report: dict[str, Any]) -> Known:
     """Make one of each thing that a request may name."""
     pushed = {"spec": {"model": "tiny"}, "report": report}
     plain = {"content-type": "text/plain"}
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
-        for answer in (
-            http.post("/v1/reports", json=pushed),
-            http.post("/v1/races", json=TINY | {"arms": ["post_ln", "admin"], "seeds": 1}),
-            http.post("/v1/runs", json={"name": "a loop"}),
-            http.post("/v1/datasets", content=b"to be or not to be\n" * 300, headers=plain),
-        ):
-            answer.raise_for_status()
+        made = {
+            "job_id": http.post("/v1/reports", json=pushed),
+            "race_id": http.post(
+                "/v1/races", json=TINY | {"arms": ["post_ln", "admin"], "seeds": 1}
+            ),
+            "run_id": http.post("/v1/runs", json={"name": "a loop"}),
+            "dataset_id": http.post(
+                "/v1/datasets", content=b"to be or not to be\n" * 300, headers=plain
+            ),
+        }
+    ids = {name: [str(answer.raise_for_status().json()["id"])] for name, answer in made.items()}
+    return ids | {"name": ["omega", "variances", "curves", "outcomes"]}
 
 
 def fuzz(
@@ -49,6 +61,7 @@ def fuzz(
     other_key: str,
     folder: Path,
     *,
+    known: Known,
     examples: int,
     seed: int,
     phases: Sequence[str] = ALL_PHASES,
@@ -58,12 +71,14 @@ def fuzz(
     Args:
         other_key: which must find nothing of what the first is given.
         folder: for what is written down.
+        known: what half of the addresses name.
         examples: of each operation in each phase.
     """
     tally, told, document = (folder / name for name in ("tally.json", "told.ndjson", "api.json"))
     tally.unlink(missing_ok=True)
     # To make it takes longer on a busy machine than schemathesis waits.
-    document.write_text(httpx.get(f"{url}/openapi.json", timeout=600).text)
+    described = httpx.get(f"{url}/openapi.json", timeout=600).json()
+    document.write_text(json.dumps(_narrowed(described, known)))
     status = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", HERE / "fuzz.toml"),
@@ -79,6 +94,19 @@ def fuzz(
     ).returncode
     probed = json.loads(tally.read_text())["probed"] if tally.exists() else 0
     return Round(status == 0, _cases(told), probed)
+
+
+def _narrowed(document: dict[str, Any], known: Known) -> dict[str, Any]:
+    """The same document for parameters that find something, and do not wait for long."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] == "wait":
+                    parameter["schema"] |= {"maximum": LONGEST_WAIT, "default": 0}
+                elif parameter["in"] == "path" and parameter["name"] in known:
+                    found = {"enum": known[parameter["name"]]}
+                    parameter["schema"] = {"anyOf": [found, parameter["schema"]]}
+    return document
 
 
 def _cases(told: Path) -> int:

@@ -11,9 +11,15 @@ def test_some_requests_that_nobody_would_write_are_answered_as_documented(tmp_pa
     rates = {"rate_limit": "none", "submit_rate_limit": "none"}
     with listening(tmp_path / "home", require_key="always", **limits, **rates) as heard:
         mine, others = heard.api.key(), heard.api.key()
-        furnish(heard.url, mine, diagnosis().model_dump(mode="json"))
+        known = furnish(heard.url, mine, diagnosis().model_dump(mode="json"))
         phases = ("examples", "fuzzing", "stateful")
-        done = fuzz(heard.url, mine, others, tmp_path, examples=2, seed=1, phases=phases)
+        done = fuzz(
+            *(heard.url, mine, others, tmp_path),
+            known=known,
+            examples=2,
+            seed=1,
+            phases=phases,
+        )
     assert done.passed
     assert done.cases > 50
     # Those that were made before, at the least.
