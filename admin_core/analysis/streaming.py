@@ -13,7 +13,7 @@ written down, and gone on from.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -149,20 +149,25 @@ class StreamedModel:
                 down.
         """
         layers = self.layers
-        for number, (stack, branches) in enumerate(layers):
-            if number < self.layers_done:
-                continue
-            if number == 0 or layers[number - 1][0] is not stack:
-                self._begin(stack)
-            reads = [carried.x if self.model.spec.parallel else None for carried in self._passes()]
-            for branch in branches:
-                before_part(number)
-                with self.model.weights_of(branch.path) as sublayer:
-                    self._through(branch, sublayer, reads, lambda: before_part(self.layers_done))
-            if number + 1 == len(layers) or layers[number + 1][0] is not stack:
-                self._end(stack)
-            self.layers_done = number + 1
-            after_layer()
+        left = [branch.path for _, branches in layers[self.layers_done :] for branch in branches]
+        with closing(self.model.sublayers(left)) as sublayers:
+            for number, (stack, branches) in enumerate(layers):
+                if number < self.layers_done:
+                    continue
+                if number == 0 or layers[number - 1][0] is not stack:
+                    self._begin(stack)
+                reads = [
+                    carried.x if self.model.spec.parallel else None for carried in self._passes()
+                ]
+                for branch in branches:
+                    before_part(number)
+                    self._through(
+                        branch, next(sublayers), reads, lambda: before_part(self.layers_done)
+                    )
+                if number + 1 == len(layers) or layers[number + 1][0] is not stack:
+                    self._end(stack)
+                self.layers_done = number + 1
+                after_layer()
 
     def profiles(self) -> list[list[BranchProfile]]:
         """What each profiling pass found, in forward order."""

@@ -6,8 +6,10 @@ built whole, bit for bit. So is a stack's embedding, of which only the rows are 
 reads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import zip_longest
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +28,9 @@ class StreamedTransformer:
 
     def __init__(self, spec: TransformerSpec, *, seed: int, device: torch.device) -> None:
         self.spec, self.seed, self.device = spec, seed, device
+        self.ahead = device.type == "cuda"
+        """Whether the next sub-layer is drawn, by the CPU, while one is used. On the CPU itself the
+        two would take each other's time, and the memory of both."""
         with torch.device("meta"):
             self.shapes = Transformer(spec)
 
@@ -35,19 +40,27 @@ class StreamedTransformer:
         assert isinstance(stack, LayerStack), "a stack has the name of its module"
         return stack
 
-    @contextmanager
-    def weights_of(self, path: str) -> Iterator[SubLayer]:
-        """Within the block, the sub-layer at `path` has its weights."""
+    def sublayers(self, paths: Sequence[str]) -> Generator[SubLayer, None, None]:
+        """The sub-layers at `paths` in turn. Each has its weights until the next is asked for."""
+        with ThreadPoolExecutor(1) as maker:
+            coming: Future[SubLayer] | None = None
+            for path, then in zip_longest(paths, paths[1:]):
+                sublayer = coming.result() if coming is not None else self._drawn(path)
+                ahead = self.ahead and then is not None
+                coming = maker.submit(self._drawn, then) if ahead else None
+                try:
+                    yield sublayer
+                finally:
+                    sublayer.to("meta")
+                    give_back()
+
+    def _drawn(self, path: str) -> SubLayer:
         sublayer = self.shapes.get_submodule(path)
         assert isinstance(sublayer, SubLayer), f"{path} is a sub-layer's path"
-        try:
-            sublayer.to_empty(device=self.device)
-            initialise(sublayer, self.spec, seed=self.seed, path=path)
-            rescale_sublayer(sublayer, self.spec, Stack(path.split(".", 1)[0]))
-            yield sublayer
-        finally:
-            sublayer.to("meta")
-            give_back()
+        sublayer.to_empty(device=self.device)
+        initialise(sublayer, self.spec, seed=self.seed, path=path)
+        rescale_sublayer(sublayer, self.spec, Stack(path.split(".", 1)[0]))
+        return sublayer
 
     @contextmanager
     def embedding_of(self, name: Stack, tokens: Int[Tensor, "batch seq"]) -> Iterator[nn.Module]:

@@ -62,8 +62,10 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 
 
 def _file(*media_types: str) -> dict[int | str, dict[str, Any]]:
-    binary = {"schema": {"type": "string"}}
-    content = {media_type.partition(";")[0]: binary for media_type in media_types}
+    content = {}
+    for media_type in (each.partition(";")[0] for each in media_types):
+        type_of_content = "object" if media_type == "application/json" else "string"
+        content[media_type] = {"schema": {"type": type_of_content}}
     return {200: {"description": "The file.", "content": content}, **_UNCHANGED, **_ERRORS}
 
 

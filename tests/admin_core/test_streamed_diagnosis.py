@@ -73,16 +73,35 @@ class TestTheSameNumbers:
         spec = diagnosis(small(scheme={"encoder": "post_ln", "decoder": "t_fixup"}))
         assert_same_numbers(diagnose_spec(spec, limits=STREAMED), diagnose_spec(spec))
 
-    def test_weights_are_those_of_the_model_built_whole(self) -> None:
+    @pytest.mark.parametrize("ahead", [False, True])
+    def test_weights_are_those_of_the_model_built_whole(self, *, ahead: bool) -> None:
         spec = small(scheme="deepnorm", tied_embeddings=False)
-        whole = build_transformer(spec, seed=1)
+        branches = residual_branches(build_transformer(spec, seed=1))
         streamed = StreamedTransformer(spec, seed=1, device=torch.device("cpu"))
-        for branch in residual_branches(whole):
-            with streamed.weights_of(branch.path) as sublayer:
-                held = dict(sublayer.named_parameters())
-                for name, weight in branch.sublayer.named_parameters():
-                    assert torch.equal(held[name], weight)
-            assert all(weight.is_meta for weight in streamed.shapes.parameters())
+        streamed.ahead = ahead
+        sublayers = streamed.sublayers([branch.path for branch in branches])
+        for branch, sublayer in zip(branches, sublayers, strict=True):
+            held = dict(sublayer.named_parameters())
+            for name, weight in branch.sublayer.named_parameters():
+                assert torch.equal(held[name], weight)
+            if not ahead:
+                held_elsewhere = set(streamed.shapes.parameters()) - set(held.values())
+                assert all(weight.is_meta for weight in held_elsewhere)
+        assert all(weight.is_meta for weight in streamed.shapes.parameters())
+
+    def test_what_is_drawn_ahead_gives_the_same_numbers(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spec = diagnosis(small(scheme="admin"))
+        expected = diagnose_spec(spec, limits=STREAMED)
+        made = StreamedTransformer.__init__
+
+        def ahead(self: StreamedTransformer, *args: Any, **named: Any) -> None:
+            made(self, *args, **named)
+            self.ahead = True
+
+        monkeypatch.setattr(StreamedTransformer, "__init__", ahead)
+        assert_same_numbers(diagnose_spec(spec, limits=STREAMED), expected)
 
 
 class TestTheReport:
