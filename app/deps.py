@@ -1,4 +1,4 @@
-"""What the routes are given."""
+"""What the routes are given, all of it at hand: `async`, as FastAPI asks a thread for the rest."""
 
 from typing import Annotated
 
@@ -11,27 +11,27 @@ from worker.settings import Settings
 from worker.store import Store
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _store(request: Request) -> Store:
+async def _store(request: Request) -> Store:
     store: Store = request.app.state.store
     return store
 
 
-def _queue(request: Request) -> Queue:
+async def _queue(request: Request) -> Queue:
     queue: Queue = request.app.state.queue
     return queue
 
 
-def _waiting(request: Request) -> Waiting:
+async def _waiting(request: Request) -> Waiting:
     waiting: Waiting = request.app.state.waiting
     return waiting
 
 
-def _drawing(request: Request) -> Drawing:
+async def _drawing(request: Request) -> Drawing:
     drawing: Drawing = request.app.state.drawing
     return drawing
 

@@ -32,6 +32,9 @@ from worker.store import Store
 log = structlog.get_logger(__name__)
 
 
+KEEP_ALIVE_SECONDS = 20
+
+
 class ServeError(Exception):
     """The service cannot start; the message says what to do."""
 
@@ -138,6 +141,8 @@ def server_of(app: FastAPI, settings: Settings) -> uvicorn.Server:
         access_log=False,
         http=PunctualProtocol,
         limit_concurrency=settings.max_connections,
+        # Longer than clients keep an idle connection, so that none is closed under a request.
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.shutdown_seconds),
         server_header=False,
     )

@@ -7,9 +7,10 @@ a transaction that will write, as a lock that is upgraded later fails at once or
 
 import fcntl
 import json
+import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ jobs = Table(
     Index("jobs_by_spec", "spec_sha256", "id"),
     Index("jobs_by_parent", "parent_id", "id"),
     Index("jobs_by_key", "key_id", "id"),
+    # Every new job counts those before it, by this alone.
+    Index("jobs_by_owner", "state", "key_id", "parent_id"),
     # Metrics are read from this alone: the rows themselves are long.
     Index("jobs_by_times", "kind", "state", "outcome", "created_at", "started_at", "finished_at"),
 )
@@ -190,8 +193,12 @@ class Store:
             pool_pre_ping=True,
             connect_args=_POSTGRESQL if self._url.get_backend_name() == "postgresql" else {},
         )
+        self._turn: AbstractContextManager[object] = nullcontext()
         if self._url.get_backend_name() == "sqlite":
             _prepare_sqlite(self._engine)
+            # SQLite's own way to wait for its one writer is to sleep and look again, which forty
+            # threads at once do for most of their time.
+            self._turn = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -202,7 +209,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that may write; committed at the end, undone by an exception."""
-        with self._engine.connect().execution_options(write=True) as connection:
+        with self._turn, self._engine.connect().execution_options(write=True) as connection:
             with connection.begin():
                 yield connection
 

@@ -10,10 +10,11 @@ from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wai
 from app.job_answers import DIAGNOSES, cancelled, find_job, shown, submitted
 from app.job_view import JobView, job_json
 from app.problems import documented
+from app.waiting import Waiting
 from worker import jobs
 from worker.admission import check_diagnosis
 from worker.data import check_data
-from worker.jobs import Job, JobName, Reuse
+from worker.jobs import FINISHED, Job, JobName, Reuse
 from worker.queue import Queue
 from worker.settings import Settings
 from worker.store import Store
@@ -48,18 +49,22 @@ async def submit_diagnosis(
 ) -> Response:
     """Ask whether a model will train. With `wait`, or of a spec that was diagnosed before, the
     answer may come at once."""
-    job_id, new = await run_in_threadpool(
-        submit,
-        spec,
-        settings,
-        store,
-        queue,
-        caller,
-        idempotency_key=idempotency_key,
-        reuse=Reuse.NONE if fresh else Reuse.ANY,
-    )
-    await waiting.until_finished(job_id, seconds=wait)
-    job = await run_in_threadpool(find, store, caller, job_id)
+
+    def submit_and_find() -> tuple[Job, bool]:
+        job_id, new = submit(
+            spec,
+            settings,
+            store,
+            queue,
+            caller,
+            idempotency_key=idempotency_key,
+            reuse=Reuse.NONE if fresh else Reuse.ANY,
+        )
+        return find(store, caller, job_id), new
+
+    # In one go, as each way to a thread and back costs as much as a statement.
+    job, new = await run_in_threadpool(submit_and_find)
+    job = await _waited_for(job, store, waiting, caller, wait)
     return submitted(job_json(job), reused=not new)
 
 
@@ -80,9 +85,8 @@ async def get_diagnosis(
     wait: Wait = 0,
 ) -> Response:
     """The job as it is now, or once it is finished, if that is within `wait`."""
-    await run_in_threadpool(find, store, caller, job_id)
-    await waiting.until_finished(job_id, seconds=wait)
     job = await run_in_threadpool(find, store, caller, job_id)
+    job = await _waited_for(job, store, waiting, caller, wait)
     return shown(job_json(job), request)
 
 
@@ -99,6 +103,14 @@ def cancel_diagnosis(job_id: str, store: StoreDep, caller: CallerDep) -> Respons
     find(store, caller, job_id)
     jobs.cancel(store, job_id)
     return cancelled(job_json(find(store, caller, job_id)))
+
+
+async def _waited_for(job: Job, store: Store, waiting: Waiting, caller: Caller, wait: float) -> Job:
+    """The job as it is once it is finished, or once the time is up."""
+    if wait <= 0 or job.state in FINISHED:
+        return job
+    await waiting.until_finished(job.id, seconds=wait)
+    return await run_in_threadpool(find, store, caller, job.id)
 
 
 def submit(

@@ -23,7 +23,7 @@ class TestMigrate:
 
     def test_processes_that_start_together_take_turns(self, database_url: str) -> None:
         with multiprocessing.get_context("spawn").Pool(3) as pool:
-            assert pool.map(_migrate, [database_url] * 3) == ["0005"] * 3
+            assert pool.map(_migrate, [database_url] * 3) == ["0006"] * 3
 
     def test_keeps_the_jobs_and_attempts_that_are_there(self, database_url: str) -> None:
         store = Store(database_url)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, null, select
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, null, select
 
 from worker import store as tables
 from worker.jobs.job import UNFINISHED, Attempt, Job, JobName, JobSummary, State
@@ -12,15 +12,12 @@ from worker.store import Store, db_now
 
 def get(store: Store, job_id: str) -> Job | None:
     with store.reading() as connection:
-        columns = tables.jobs.c
-        row = connection.execute(
-            select(*_summary_columns(), columns.spec, columns.report, columns.problem).where(
-                columns.id == job_id
-            )
-        ).one_or_none()
+        row = connection.execute(_JOB, {"job_id": job_id}).one_or_none()
         if row is None:
             return None
-        return Job(**row._mapping, attempts=attempts_of(connection, job_id))
+        known = dict(row._mapping)
+        was_begun = known.pop("attempt") > 0
+        return Job(**known, attempts=attempts_of(connection, job_id) if was_begun else [])
 
 
 def newest(
@@ -98,9 +95,17 @@ def _running_seconds() -> ColumnElement[Any]:
 
 
 def attempts_of(connection: Connection, job_id: str) -> list[Attempt]:
-    rows = connection.execute(
-        select(tables.attempts)
-        .where(tables.attempts.c.job_id == job_id)
-        .order_by(tables.attempts.c.number)
-    )
+    rows = connection.execute(_ATTEMPTS, {"job_id": job_id})
     return [Attempt(**row._mapping) for row in rows]
+
+
+# Made once: to put a statement together takes longer than to ask it.
+_JOB = select(
+    *_summary_columns(),
+    *(tables.jobs.c[name] for name in ("spec", "report", "problem", "attempt")),
+).where(tables.jobs.c.id == bindparam("job_id"))
+_ATTEMPTS = (
+    select(tables.attempts)
+    .where(tables.attempts.c.job_id == bindparam("job_id"))
+    .order_by(tables.attempts.c.number)
+)

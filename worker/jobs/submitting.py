@@ -3,10 +3,11 @@
 import hashlib
 import json
 from enum import StrEnum
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, null, select
+from sqlalchemy import Connection, bindparam, case, func, insert, select
 
 from admin_core.errors import InvalidSpecError
 from admin_core.spec import DataSpec, DiagnosisSpec, UploadData
@@ -85,17 +86,16 @@ def submit(
         hold_dataset(connection, spec.data)
         job_id = new_id()
         connection.execute(
-            insert(tables.jobs).values(
-                id=job_id,
-                kind=JobName.DIAGNOSIS,
-                state=State.QUEUED,
-                spec=body,
-                spec_sha256=digest,
-                device_kind=device_kind,
-                created_at=db_now(),
-                published_at=db_now() if announced else null(),
+            _ANNOUNCED if announced else _NEW,
+            {
+                "id": job_id,
+                "kind": JobName.DIAGNOSIS,
+                "state": State.QUEUED,
+                "spec": body,
+                "spec_sha256": digest,
+                "device_kind": device_kind,
                 **made_by(requester, idempotency_key),
-            )
+            },
         )
     return job_id, True
 
@@ -150,8 +150,13 @@ def spec_sha256(kind: JobName, body: dict[str, Any], device_kind: DeviceKind | N
     """
     # The id of an upload follows from its content, so that the same id is the same data.
     # A later version or another kind of device may answer the same spec otherwise.
-    canonical = json.dumps([version("trimtab"), device_kind, kind, body], sort_keys=True)
+    canonical = json.dumps([_version(), device_kind, kind, body], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@cache
+def _version() -> str:
+    return version("trimtab")
 
 
 def hold_question(connection: Connection, digest: str) -> None:
@@ -179,24 +184,11 @@ def earlier_job(
     """
     if idempotency_key is not None:
         return _known_by_key(connection, requester, idempotency_key, kind, spec=body)
-    columns = tables.jobs.c
-    succeeded = columns.state == State.SUCCEEDED
-    states = {
-        Reuse.NONE: (),
-        Reuse.UNFINISHED: UNFINISHED,
-        Reuse.ANY: (*UNFINISHED, State.SUCCEEDED),
-    }
+    if reuse is Reuse.NONE:
+        return None
     return connection.execute(
-        select(columns.id)
-        .where(
-            columns.spec_sha256 == digest,
-            columns.key_id == requester.key_id,
-            columns.state.in_(states[reuse]),
-            columns.cancel_requested.is_(False),
-        )
-        # One that can answer at once, before one that has only begun.
-        .order_by(case((succeeded, 0), else_=1), columns.id.desc())
-        .limit(1)
+        _UNFINISHED_SAME if reuse is Reuse.UNFINISHED else _SAME,
+        {"digest": digest, "key_id": requester.key_id},
     ).scalar_one_or_none()
 
 
@@ -245,11 +237,8 @@ def check_room(connection: Connection, requester: Requester) -> None:
     """
     check_share(connection, requester)
     most = requester.most_queued
-    if most is not None:
-        columns = tables.jobs.c
-        queued = (columns.state == State.QUEUED) & columns.parent_id.is_(None)
-        if _count(connection, queued) >= most:
-            raise QueueFullError(most)
+    if most is not None and connection.execute(_QUEUED).scalar_one() >= most:
+        raise QueueFullError(most)
 
 
 def check_share(connection: Connection, requester: Requester) -> None:
@@ -265,15 +254,8 @@ def check_share(connection: Connection, requester: Requester) -> None:
     if connection.dialect.name == "postgresql":
         lock = func.pg_advisory_xact_lock(func.hashtext(f"jobs of {requester.key_id}"))
         connection.execute(select(lock))
-    columns = tables.jobs.c
-    mine = columns.key_id == requester.key_id
-    unfinished = columns.state.in_(UNFINISHED) & columns.parent_id.is_(None)
-    if _count(connection, mine & unfinished) >= most:
+    if connection.execute(_MINE, {"key_id": requester.key_id}).scalar_one() >= most:
         raise TooManyJobsError(most)
-
-
-def _count(connection: Connection, which: ColumnElement[bool]) -> int:
-    return connection.execute(select(func.count()).where(which)).scalar_one()
 
 
 def hold_dataset(connection: Connection, data: DataSpec) -> None:
@@ -299,3 +281,28 @@ def no_such_dataset() -> InvalidSpecError:
         "there is no data set of this id; GET /v1/datasets lists those that there are, and "
         "POST /v1/datasets makes one",
     )
+
+
+# Made once: to put a statement together takes longer than to ask it.
+_columns = tables.jobs.c
+_NEW = insert(tables.jobs).values(created_at=db_now())
+_ANNOUNCED = _NEW.values(published_at=db_now())
+_SAME = (
+    select(_columns.id)
+    .where(
+        _columns.spec_sha256 == bindparam("digest"),
+        _columns.key_id == bindparam("key_id"),
+        _columns.state.in_((*UNFINISHED, State.SUCCEEDED)),
+        _columns.cancel_requested.is_(False),
+    )
+    # One that can answer at once, before one that has only begun.
+    .order_by(case((_columns.state == State.SUCCEEDED, 0), else_=1), _columns.id.desc())
+    .limit(1)
+)
+_UNFINISHED_SAME = _SAME.where(_columns.state.in_(UNFINISHED))
+_QUEUED = select(func.count()).where(_columns.state == State.QUEUED, _columns.parent_id.is_(None))
+_MINE = select(func.count()).where(
+    _columns.key_id == bindparam("key_id"),
+    _columns.state.in_(UNFINISHED),
+    _columns.parent_id.is_(None),
+)
