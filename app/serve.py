@@ -6,6 +6,7 @@ lock ▸ database ▸ port ▸ broker ▸ dispatcher ▸ worker ▸ HTTP     and
 """
 
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -129,6 +130,9 @@ def _answer(settings: Settings, store: Store, queue: Queue, listener: socket.soc
     """Answer requests until a signal says to stop."""
     telemetry.configure("trimtab")
     app = create_app(settings, store, queue)
+    # What is there by now stays; no collection need look at it again.
+    gc.collect()
+    gc.freeze()
     server_of(app, settings).run(sockets=[listener])
 
 

@@ -185,13 +185,14 @@ class Store:
 
     def __init__(self, database_url: str) -> None:
         self._url = make_url(database_url)
+        has_server = self._url.get_backend_name() == "postgresql"
         # A NaN that slips into a report must fail here, not in its reader's JSON parser.
         self._engine = create_engine(
             self._url,
             json_serializer=partial(json.dumps, allow_nan=False),
             # A connection that a restart of the server has cut is replaced unseen.
-            pool_pre_ping=True,
-            connect_args=_POSTGRESQL if self._url.get_backend_name() == "postgresql" else {},
+            pool_pre_ping=has_server,
+            connect_args=_POSTGRESQL if has_server else {},
         )
         self._turn: AbstractContextManager[object] = nullcontext()
         if self._url.get_backend_name() == "sqlite":

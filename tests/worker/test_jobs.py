@@ -115,7 +115,7 @@ class TestReuse:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         submitted(store)
-        monkeypatch.setattr(jobs.submitting, "version", lambda _: "99")
+        monkeypatch.setattr(jobs.submitting, "VERSION", "99")
         assert self.is_asked_anew(store)
 
     def test_a_job_that_failed_answers_nothing(self, store: Store) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from enum import StrEnum
-from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +15,8 @@ from worker.jobs.job import UNFINISHED, JobName, State, new_id, outcome_of
 from worker.requester import ANYBODY, Requester
 from worker.settings import DeviceKind
 from worker.store import Store, db_now
+
+VERSION = version("trimtab")
 
 
 class IdempotencyKeyReusedError(Exception):
@@ -150,13 +151,8 @@ def spec_sha256(kind: JobName, body: dict[str, Any], device_kind: DeviceKind | N
     """
     # The id of an upload follows from its content, so that the same id is the same data.
     # A later version or another kind of device may answer the same spec otherwise.
-    canonical = json.dumps([_version(), device_kind, kind, body], sort_keys=True)
+    canonical = json.dumps([VERSION, device_kind, kind, body], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-@cache
-def _version() -> str:
-    return version("trimtab")
 
 
 def hold_question(connection: Connection, digest: str) -> None:
@@ -235,10 +231,12 @@ def check_room(connection: Connection, requester: Requester) -> None:
         TooManyJobsError: the requester has as many as they may have.
         QueueFullError: no more jobs may be queued.
     """
-    check_share(connection, requester)
-    most = requester.most_queued
-    if most is not None and connection.execute(_QUEUED).scalar_one() >= most:
-        raise QueueFullError(most)
+    hold_share(connection, requester)
+    mine, queued = connection.execute(_ROOM, {"key_id": requester.key_id}).one()
+    if requester.most_unfinished is not None and mine >= requester.most_unfinished:
+        raise TooManyJobsError(requester.most_unfinished)
+    if requester.most_queued is not None and queued >= requester.most_queued:
+        raise QueueFullError(requester.most_queued)
 
 
 def check_share(connection: Connection, requester: Requester) -> None:
@@ -247,15 +245,21 @@ def check_share(connection: Connection, requester: Requester) -> None:
     Raises:
         TooManyJobsError: they have as many as they may have.
     """
+    hold_share(connection, requester)
     most = requester.most_unfinished
-    if most is None:
-        return
+    if most is not None:
+        mine, _ = connection.execute(_ROOM, {"key_id": requester.key_id}).one()
+        if mine >= most:
+            raise TooManyJobsError(most)
+
+
+def hold_share(connection: Connection, requester: Requester) -> None:
+    """Keep the requester from asking for more elsewhere until the transaction ends, so that two
+    who come together do not both take the last place."""
     # SQLite has one writer anyway.
-    if connection.dialect.name == "postgresql":
+    if requester.most_unfinished is not None and connection.dialect.name == "postgresql":
         lock = func.pg_advisory_xact_lock(func.hashtext(f"jobs of {requester.key_id}"))
         connection.execute(select(lock))
-    if connection.execute(_MINE, {"key_id": requester.key_id}).scalar_one() >= most:
-        raise TooManyJobsError(most)
 
 
 def hold_dataset(connection: Connection, data: DataSpec) -> None:
@@ -300,9 +304,7 @@ _SAME = (
     .limit(1)
 )
 _UNFINISHED_SAME = _SAME.where(_columns.state.in_(UNFINISHED))
-_QUEUED = select(func.count()).where(_columns.state == State.QUEUED, _columns.parent_id.is_(None))
-_MINE = select(func.count()).where(
-    _columns.key_id == bindparam("key_id"),
-    _columns.state.in_(UNFINISHED),
-    _columns.parent_id.is_(None),
-)
+_COUNT = select(func.count()).where(_columns.parent_id.is_(None))
+_MINE = _COUNT.where(_columns.key_id == bindparam("key_id"), _columns.state.in_(UNFINISHED))
+_QUEUED = _COUNT.where(_columns.state == State.QUEUED)
+_ROOM = select(_MINE.scalar_subquery(), _QUEUED.scalar_subquery())
