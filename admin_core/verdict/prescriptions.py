@@ -3,7 +3,8 @@
 Candidates stand in the order of what they change: Admin, which changes the initialisation alone,
 then the schedule, the learning rate, the weights' distribution, the place of the norms, then two of
 these together, the run's length, and at last a usual recipe in place of the whole training. Each is
-forecast, and those below LEVEL are prescribed.
+forecast, and those below LEVEL are prescribed. Where none is, the best of them is, if it makes the
+subject likelier to train than to fail.
 """
 
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ from admin_core.verdict.forecast import Forecaster, patched
 
 LEVEL = 0.15
 """The probability of failure that a prescription has to come below."""
+
+EVEN = 0.5
+"""Of failure as of training."""
 
 MOST = 3
 """Prescriptions in one verdict."""
@@ -73,29 +77,31 @@ class Candidate:
 
 
 def prescribe(subject: Subject, forecaster: Forecaster) -> list[Prescription]:
-    """Up to MOST changes after which the subject is predicted to train, the smallest first.
+    """Up to MOST changes after which the subject is predicted to train, the smallest first; or one
+    after which it is at least likelier to.
 
     Args:
         subject: within the calibrated range.
     """
     found: list[Prescription] = []
+    best = EVEN
+    at_best: Prescription | None = None
     for candidate in candidates(subject):
         probability = _worst_of_several(subject, candidate, forecaster)
+        prescription = Prescription(
+            change=candidate.change, patch=candidate.patch, failure_probability=probability
+        )
         if probability < LEVEL:
-            found.append(
-                Prescription(
-                    change=candidate.change,
-                    patch=candidate.patch,
-                    failure_probability=probability,
-                )
-            )
+            found.append(prescription)
+        elif probability < best:
+            best, at_best = probability, prescription
         if len(found) == MOST:
             break
-    return found
+    return found or ([at_best] if at_best is not None else [])
 
 
 def _worst_of_several(subject: Subject, candidate: Candidate, forecaster: Forecaster) -> float:
-    """The largest probability of failure in PROBES forecasts, or the first that reaches LEVEL; 1
+    """The largest probability of failure in PROBES forecasts, or the first that reaches EVEN; 1
     where the change does not fit the model."""
     try:
         changed = patched(subject, candidate.patch)
@@ -103,7 +109,7 @@ def _worst_of_several(subject: Subject, candidate: Candidate, forecaster: Foreca
         for again in range(PROBES):
             probability = forecaster.forecast(changed, again=again).failure_probability
             worst = max(worst, probability)
-            if worst >= LEVEL:
+            if worst >= EVEN:
                 break
         return worst
     except DOES_NOT_FIT:

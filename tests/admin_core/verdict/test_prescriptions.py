@@ -1,10 +1,14 @@
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
 import pytest
 
 from admin_core.merge_patch import merge_patch
+from admin_core.report import Prescription
 from admin_core.spec import Scheme, Subject
 from admin_core.verdict.failure_model import failure_model
-from admin_core.verdict.forecast import patched
-from admin_core.verdict.prescriptions import candidates
+from admin_core.verdict.forecast import Forecaster, patched
+from admin_core.verdict.prescriptions import candidates, prescribe
 
 
 def subject(scheme: object = "post_ln", **training: object) -> Subject:
@@ -71,3 +75,40 @@ class TestCandidates:
             for c in candidates(subject(steps=longest))
             if "steps" in str(c.patch) and c.patch["training"].get("steps")
         ]
+
+
+class Foretold(NamedTuple):
+    failure_probability: float
+
+
+class Foreteller:
+    """Knows the future from the learning rate and the number of the probe alone."""
+
+    def __init__(self, probability: Callable[[float, int], float]) -> None:
+        self.probability = probability
+
+    def forecast(self, subject: Subject, *, again: int = 0) -> Foretold:
+        return Foretold(self.probability(subject.training.learning_rate, again))
+
+
+def prescribed(probability: Callable[[float, int], float]) -> list[Prescription]:
+    return prescribe(subject(), cast("Forecaster", Foreteller(probability)))
+
+
+class TestPrescriptions:
+    def test_are_the_smallest_changes_that_are_foretold_to_train(self) -> None:
+        found = prescribed(lambda rate, _: 0.05 if rate < 4e-3 else 0.9)
+        assert len(found) == 3
+        assert found[0].patch == {"training": {"learning_rate": 2.67e-3}}
+        assert all(each.failure_probability == 0.05 for each in found)
+
+    def test_stand_a_second_probe(self) -> None:
+        assert prescribed(lambda _, again: 0.05 if again == 0 else 0.9) == []
+
+    def test_are_the_best_there_is_where_none_is_sure_to_help(self) -> None:
+        found = prescribed(lambda rate, _: min(0.99, 0.2 + rate * 100))
+        assert [each.patch for each in found] == [{"training": {"learning_rate": 8.89e-4}}]
+        assert found[0].failure_probability == pytest.approx(0.2889)
+
+    def test_are_none_where_nothing_makes_it_likelier_to_train_than_to_fail(self) -> None:
+        assert prescribed(lambda *_: 0.5) == []
