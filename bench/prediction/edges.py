@@ -100,21 +100,16 @@ def main() -> None:
             if skip or usable >= wanted or not small_enough(run):
                 continue
             started = time.perf_counter()
-            forecast_edge = foretold(with_rate(run, START), seed + SEED_OFFSET)
-            forecast_seconds = time.perf_counter() - started
-            real = bisected(run, seed)
-            usable += real is not None
-            row = {
-                "family": family,
-                "number": number,
-                "bisected": real,
-                "forecast": forecast_edge,
-                "forecast_seconds": round(forecast_seconds, 2),
-                "seconds": round(time.perf_counter() - started, 2),
-            }
+            row = {"family": family, "number": number, "bisected": bisected(run, seed)}
+            row["seconds"] = round(time.perf_counter() - started, 2)
+            if row["bisected"] is not None:
+                usable += 1
+                started = time.perf_counter()
+                row["forecast"] = foretold(with_rate(run, START), seed + SEED_OFFSET)
+                row["forecast_seconds"] = round(time.perf_counter() - started, 2)
             with FOUND.open("a") as file:
                 file.write(json.dumps(row) + "\n")
-            print(family, number, real, forecast_edge["stable"], flush=True)
+            print(json.dumps(row), flush=True)
         number += 1
 
 
