@@ -257,6 +257,18 @@ FAMILIES: dict[str, Family] = {
         schemes=("post_ln", "pre_ln", "admin"),
         model={"positions": "rotary"},
     ),
+    "encoder/masked_sinusoidal": Family(
+        split=CALIBRATION,
+        architecture="encoder_only",
+        schemes=("post_ln", "pre_ln", "admin"),
+        model={"positions": "sinusoidal"},
+    ),
+    "encoder/masked_learned": Family(
+        split=CALIBRATION,
+        architecture="encoder_only",
+        schemes=("post_ln", "pre_ln", "admin", "rezero"),
+        model={"positions": "learned"},
+    ),
     # architectures of the Transformers library, with its own initialisation
     "huggingface/gpt2": Family(split=CALIBRATION, schemes=("pre",), config=gpt2),
     "huggingface/opt": Family(split=CALIBRATION, schemes=("pre or post",), config=opt),
