@@ -405,7 +405,8 @@ def convergence_row() -> Iterator[Row]:
 
 
 DEPTH = """
-import json, resource, sys, time
+import json, re, sys, time
+from pathlib import Path
 from admin_core.diagnosis import diagnose_spec
 from admin_core.size import Limits
 from admin_core.spec import DiagnosisSpec
@@ -413,13 +414,24 @@ spec, parameters = DiagnosisSpec.model_validate(json.loads(sys.argv[1])), int(sy
 start = time.process_time()
 diagnose_spec(spec, limits=Limits(
     max_parameters=parameters, max_tokens=10**6, max_streamed_bytes=2**31))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+# Of this program alone; what getrusage tells begins with its parent's.
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 2**20
 print(json.dumps([time.process_time() - start, peak]))
 """
 
 
+def seconds_and_peak(spec: DiagnosisSpec, *, whole_up_to: int) -> tuple[float, float]:
+    """Of a diagnosis in a process of its own with one thread: processor seconds and GiB."""
+    command = [sys.executable, "-c", DEPTH, spec.model_dump_json(), str(whole_up_to)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    seconds, peak = json.loads(done.stdout)
+    return seconds, peak
+
+
 def depth_rows() -> Iterator[Row]:
-    """Omegas of a decoder of width 512, held whole and a sub-layer at a time."""
+    """Omegas of a decoder of width 512, held whole and a sub-layer at a time; and all that is
+    measured, of 10,000 sub-layers."""
     for layers in (12, 96, 1_000):
         spec = DiagnosisSpec.model_validate(
             {
@@ -436,13 +448,28 @@ def depth_rows() -> Iterator[Row]:
         for way, parameters in (("whole", 10**12), ("streamed", 1)):
             if way == "whole" and layers > 96:
                 continue
-            command = [sys.executable, "-c", DEPTH, spec.model_dump_json(), str(parameters)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            seconds, peak = json.loads(done.stdout)
+            seconds, peak = seconds_and_peak(spec, whole_up_to=parameters)
             name = f"omegas of {layers} layers of width 512, {way}"
             yield Row(name=f"{name}, CPU time", target="", values=[seconds], unit="s")
             target = "under 2 GiB" if layers == 1_000 else ""
             yield Row(name=f"{name}, peak memory", target=target, values=[peak], unit="GiB")
+    for layers in (500, 5_000):
+        spec = DiagnosisSpec.model_validate(
+            {
+                "model": {
+                    "architecture": "decoder_only",
+                    "decoder_layers": layers,
+                    "d_model": 32,
+                    "num_heads": 2,
+                },
+                "training": {"batch_size": 2, "sequence_length": 16},
+                "analyses": ["omega", "amplification", "dependency", "gradients"],
+            }
+        )
+        seconds, peak = seconds_and_peak(spec, whole_up_to=10**12)
+        name = f"all that is measured, of {2 * layers:,} sub-layers of width 32"
+        yield Row(name=f"{name}, CPU time", target="", values=[seconds], unit="s")
+        yield Row(name=f"{name}, peak memory", target="", values=[peak], unit="GiB")
 
 
 ROWS: dict[str, Callable[[], Iterator[Row]]] = {

@@ -60,7 +60,7 @@ def test_only_post_ln_minds_learning_rate_and_beta2() -> None:
     trained = {"post_ln": 0, "pre_ln": 0, "admin": 0}
     for name, found in outcomes("sensitivity").items():
         trained[name.partition(" ")[0]] += found.get("converged", 0)
-    assert trained == {"post_ln": 11, "pre_ln": 15, "admin": 15}
+    assert trained == {"post_ln": 13, "pre_ln": 15, "admin": 15}
     for scheme, count in trained.items():
         name = {"post_ln": "Post-LN", "pre_ln": "Pre-LN", "admin": "Admin"}[scheme]
         assert f"| {name} | {count} of 15 |" in PAGE
