@@ -174,7 +174,8 @@ SMALLER = {
     "num_heads": 4,
     "vocab_size": 300,
 }
-SHORT = {"batch_size": 8, "sequence_length": 64}
+SHORT = {"batch_size": 8, "sequence_length": 64, "steps": 300, "warmup_steps": 30}
+"""A run that the verdict has a probe for, of twelve steps."""
 
 
 def diagnosis_rows() -> Iterator[Row]:
@@ -192,7 +193,7 @@ def diagnosis_rows() -> Iterator[Row]:
         ("omega alone", ["omega"], "", 2),
         ("omega and output change", ["omega", "amplification"], "", 2),
         ("everything measured", measured, "at most 8", 2),
-        ("with the verdict's probe", [*measured, "verdict"], "", 1),
+        ("with verdict and search for prescriptions", [*measured, "verdict"], "", 1),
     ):
         yield Row(
             name=f"diagnosis, {name} / forward and backward pass",

@@ -171,6 +171,9 @@ def photograph(
             tab.wait_for_selector("text=Sign out")
         for name, path in pages.items():
             tab.goto(path)
+            if name == "run":
+                # Its curve comes by the event stream.
+                tab.locator(".live polyline").first.wait_for(state="attached")
             settle(tab)
             save(tab, folder / f"{name}-{look}.png")
         if "new" in pages:
@@ -184,14 +187,15 @@ def photograph(
 
 def live(browser: Browser, http: httpx.Client, folder: Path) -> None:
     """A race and a diagnosis while they run."""
-    long = RACE | {"training": RACE["training"] | {"steps": 1_500}}
+    long = RACE | {"training": RACE["training"] | {"steps": 600}}
     race = http.post("/v1/races", json=long).json()["id"]
     large = DEEP | {"seed": 1, "analyses": [*ALL, "edges"]}
     diagnosis = http.post("/v1/diagnoses", json=large).json()["id"]
     for look, context in LOOKS:
         tab = browser.new_page(base_url=str(http.base_url), **context)
         tab.goto(f"/races/{race}")
-        tab.wait_for_function("document.querySelectorAll('.live polyline').length >= 2")
+        # Not by a function in the page, which its Content-Security-Policy refuses.
+        tab.locator(".live polyline").nth(1).wait_for(state="attached", timeout=180_000)
         tab.wait_for_timeout(1_500)
         save(tab, folder / f"race-live-{look}.png")
         tab.goto(f"/diagnoses/{diagnosis}")
@@ -234,7 +238,7 @@ def measure(browser: Browser, http: httpx.Client, job_id: str) -> None:
     tab = browser.new_page(base_url=str(http.base_url), **LOOKS[0][1])
     tab.set_default_timeout(180_000)
     loaded: list[Response] = []
-    tab.on("response", loaded.append)
+    tab.on("response", lambda answer: loaded.append(answer))
     tab.goto(path)
     settle(tab)
     weight = sum(len(response.body()) for response in loaded)
