@@ -1,12 +1,11 @@
 """How requests about a job of any kind are answered."""
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 
 from app.auth import Caller
@@ -111,7 +110,7 @@ def submitted(job: dict[str, Any], *, reused: bool) -> Response:
     headers = {"Location": job["links"]["self"], "ETag": _etag(job)}
     if reused:
         job = job | {"links": job["links"] | {"reused": job["links"]["self"]}}
-    return JSONResponse(job, _status(job), headers)
+    return _json(job, _status(job), headers)
 
 
 def shown(job: dict[str, Any], request: Request) -> Response:
@@ -119,7 +118,7 @@ def shown(job: dict[str, Any], request: Request) -> Response:
     tag = _etag(job)
     if is_known(tag, request):
         return Response(status_code=304, headers={"ETag": tag})
-    return JSONResponse(job, headers={"ETag": tag})
+    return _json(job, 200, {"ETag": tag})
 
 
 def is_known(tag: str, request: Request) -> bool:
@@ -130,7 +129,14 @@ def is_known(tag: str, request: Request) -> bool:
 
 def cancelled(job: dict[str, Any]) -> Response:
     """Of a job that was told to stop, as JSON."""
-    return JSONResponse(job, _status(job))
+    return _json(job, _status(job))
+
+
+def _json(
+    job: dict[str, Any], status_code: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    # By pydantic's writer: a report may be long, and nobody else is answered meanwhile.
+    return Response(to_json(job), status_code, headers, media_type="application/json")
 
 
 def _status(job: dict[str, Any]) -> int:
@@ -140,5 +146,5 @@ def _status(job: dict[str, Any]) -> int:
 def _etag(job: dict[str, Any]) -> str:
     # An estimate that goes down by the second is no news.
     progress = {**job["progress"], "seconds_left": None}
-    body = json.dumps(job | {"progress": progress}, sort_keys=True)
-    return f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+    body = to_json(job | {"progress": progress})
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'

@@ -17,6 +17,7 @@ from types import FrameType
 
 import structlog
 import uvicorn
+from anyio import to_thread
 from fastapi import FastAPI
 
 from app.auth import NoKeyError, guarded
@@ -28,7 +29,7 @@ from worker import datasets, jobs, logs, telemetry
 from worker.dispatcher import Dispatcher
 from worker.queue import Queue
 from worker.settings import Queues, Settings
-from worker.store import Store
+from worker.store import CONNECTIONS, Store
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_exit = on_exit
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        # As many as have a connection of the database at a time; more would only wait for one.
+        to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
+        await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._on_exit()

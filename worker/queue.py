@@ -34,7 +34,12 @@ class Queue:
             return False
         try:
             self._celery.send_task(
-                name, kwargs={"job_id": job_id}, queue=queue_of(QUEUE_OF[name], device_kind)
+                name,
+                kwargs={"job_id": job_id},
+                queue=queue_of(QUEUE_OF[name], device_kind),
+                # Celery would work out at length how to show the arguments.
+                argsrepr="",
+                kwargsrepr=job_id,
             )
         except (OperationalError, OSError):
             self._try_again_at = time.monotonic() + REST_SECONDS

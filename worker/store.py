@@ -180,6 +180,12 @@ _POSTGRESQL = {
 }
 
 
+CONNECTIONS = 15
+"""That one process has at a time."""
+KEPT_CONNECTIONS = 5
+"""Of these, the ones that stay open."""
+
+
 class Store:
     """Connections to the database, short transactions only."""
 
@@ -192,6 +198,8 @@ class Store:
             json_serializer=partial(json.dumps, allow_nan=False),
             # A connection that a restart of the server has cut is replaced unseen.
             pool_pre_ping=has_server,
+            pool_size=KEPT_CONNECTIONS,
+            max_overflow=CONNECTIONS - KEPT_CONNECTIONS,
             connect_args=_POSTGRESQL if has_server else {},
         )
         self._turn: AbstractContextManager[object] = nullcontext()
