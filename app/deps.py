@@ -1,6 +1,6 @@
 """What the routes are given, all of it at hand: `async`, as FastAPI asks a thread for the rest."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Header, Query, Request
 
@@ -31,6 +31,20 @@ async def _waiting(request: Request) -> Waiting:
     return waiting
 
 
+class Engine(NamedTuple):
+    """What takes jobs on."""
+
+    settings: Settings
+    store: Store
+    queue: Queue
+    waiting: Waiting
+
+
+async def _engine(request: Request) -> Engine:
+    state = request.app.state
+    return Engine(state.settings, state.store, state.queue, state.waiting)
+
+
 async def _drawing(request: Request) -> Drawing:
     drawing: Drawing = request.app.state.drawing
     return drawing
@@ -39,6 +53,8 @@ async def _drawing(request: Request) -> Drawing:
 SettingsDep = Annotated[Settings, Depends(_settings)]
 StoreDep = Annotated[Store, Depends(_store)]
 QueueDep = Annotated[Queue, Depends(_queue)]
+EngineDep = Annotated[Engine, Depends(_engine)]
+"""All four in one, for who needs them all: FastAPI works on each thing that a route is given."""
 IdempotencyKey = Annotated[
     str | None,
     Header(

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from admin_core.spec import DiagnosisSpec
 from app.auth import Caller, CallerDep
 from app.body import JsonRoute
-from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
+from app.deps import EngineDep, Fresh, IdempotencyKey, StoreDep, Wait, WaitingDep
 from app.job_answers import DIAGNOSES, cancelled, find_job, shown, submitted
 from app.job_view import JobView, job_json
 from app.problems import documented
@@ -38,10 +38,7 @@ router = APIRouter(prefix="/v1", tags=["diagnoses"], route_class=JsonRoute)
 )
 async def submit_diagnosis(
     spec: DiagnosisSpec,
-    settings: SettingsDep,
-    store: StoreDep,
-    queue: QueueDep,
-    waiting: WaitingDep,
+    engine: EngineDep,
     caller: CallerDep,
     fresh: Fresh = False,
     wait: Wait = 0,
@@ -49,6 +46,7 @@ async def submit_diagnosis(
 ) -> Response:
     """Ask whether a model will train. With `wait`, or of a spec that was diagnosed before, the
     answer may come at once."""
+    settings, store, queue, waiting = engine
 
     def submit_and_find() -> tuple[Job, bool]:
         job_id, new = submit(

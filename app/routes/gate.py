@@ -16,7 +16,7 @@ from admin_core.verdict.gate import Criterion, Judgement, Standing
 from admin_core.verdict.gate import judge as judge_by
 from app.auth import Caller, CallerDep
 from app.body import JsonRoute
-from app.deps import Fresh, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
+from app.deps import EngineDep, Fresh, StoreDep, Wait, WaitingDep
 from app.job_answers import named_diagnosis, no_verdict, why_no_verdict
 from app.job_view import View, job_path
 from app.problems import GATE_FAILED, ProblemError, documented, unfinished
@@ -116,15 +116,13 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 async def gate(
     spec: DiagnosisSpec,
     criteria: CriteriaDep,
-    settings: SettingsDep,
-    store: StoreDep,
-    queue: QueueDep,
-    waiting: WaitingDep,
+    engine: EngineDep,
     caller: CallerDep,
     fresh: Fresh = False,
     wait: Wait = PATIENCE_SECONDS,
 ) -> GateResult:
     """Diagnose, wait, judge. The same spec again, as in a retry, is the same diagnosis."""
+    settings, store, queue, waiting = engine
     if Analysis.VERDICT not in spec.analyses:
         message = "A gate judges by the verdict; add it, or leave this field out"
         raise ProblemError(

@@ -13,7 +13,7 @@ from admin_core.spec import DiagnosisSpec
 from admin_core.verification import verification_race
 from app.auth import Caller, CallerDep
 from app.body import JsonRoute
-from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
+from app.deps import EngineDep, Fresh, IdempotencyKey, Wait
 from app.job_answers import named_diagnosis, no_verdict, submitted
 from app.job_view import RaceView, job_path
 from app.problems import NO_VERDICT, NOTHING_PRESCRIBED_YET, ProblemError, documented
@@ -41,10 +41,7 @@ router = APIRouter(prefix="/v1/prescriptions", tags=["races"], route_class=JsonR
 )
 async def verify_prescription(
     request: Verification,
-    settings: SettingsDep,
-    store: StoreDep,
-    queue: QueueDep,
-    waiting: WaitingDep,
+    engine: EngineDep,
     caller: CallerDep,
     fresh: Fresh = False,
     wait: Wait = 0,
@@ -52,6 +49,7 @@ async def verify_prescription(
 ) -> Response:
     """Race the model as it was diagnosed, `patient`, and as it was prescribed, `prescription`. The
     race's conclusion says whether what was predicted of each came true."""
+    settings, store, queue, waiting = engine
     race = await run_in_threadpool(race_asked_for, request, settings, store, caller)
     race_id, new = await run_in_threadpool(
         submit,

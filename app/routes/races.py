@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from admin_core.race_spec import RaceSpec
 from app.auth import Caller, CallerDep
 from app.body import JsonRoute
-from app.deps import Fresh, IdempotencyKey, QueueDep, SettingsDep, StoreDep, Wait, WaitingDep
+from app.deps import EngineDep, Fresh, IdempotencyKey, StoreDep, Wait, WaitingDep
 from app.job_answers import cancelled, find_job, shown, submitted
 from app.job_view import RaceView, View, race_json
 from app.problems import documented
@@ -69,16 +69,14 @@ class Curves(View):
 )
 async def submit_race(
     spec: RaceSpec,
-    settings: SettingsDep,
-    store: StoreDep,
-    queue: QueueDep,
-    waiting: WaitingDep,
+    engine: EngineDep,
     caller: CallerDep,
     fresh: Fresh = False,
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Train every arm with every seed, and compare them."""
+    settings, store, queue, waiting = engine
     race_id, new = await run_in_threadpool(
         submit,
         spec,
