@@ -420,7 +420,8 @@ class Edge(Section):
 
 
 class Prescription(Section):
-    """A change that is predicted to make the model train."""
+    """A change after which the model is predicted to train; or the best of them, where none is sure
+    to help."""
 
     change: str
     """In plain words, as short as ``Admin in the decoder, with the omegas of this report``."""
