@@ -77,10 +77,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpt3_shape", description=__doc__)
     parser.add_argument("--layers", type=int, default=96)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu", help="TRIMTAB_DEVICE of the worker")
     asked = parser.parse_args()
     request = REQUEST | {"model": REQUEST["model"] | {"decoder_layers": asked.layers}}
     about = machine()
-    settings = {"OMP_NUM_THREADS": str(asked.threads), "TRIMTAB_JOB_TIME_LIMIT_SECONDS": "20000"}
+    settings = {
+        "OMP_NUM_THREADS": str(asked.threads),
+        "TRIMTAB_DEVICE": asked.device,
+        "TRIMTAB_JOB_TIME_LIMIT_SECONDS": "20000",
+    }
     with tempfile.TemporaryDirectory(prefix="tt-") as home:
         service = Service(Path(home), settings)
         try:
@@ -100,6 +105,7 @@ def main() -> None:
     row = {
         "layers": asked.layers,
         "threads": asked.threads,
+        "device": asked.device,
         "minutes": wall / 60,
         "cpu_minutes": seconds / 60,
         "peak_gib_of_all": memory.of_all,

@@ -105,6 +105,7 @@ TIME_LIMIT = Kind("time-limit", HTTPStatus.INTERNAL_SERVER_ERROR, "The job took 
 OUT_OF_MEMORY = Kind(
     "out-of-memory", HTTPStatus.INTERNAL_SERVER_ERROR, "The job took too much memory"
 )
+GPU_LOST = Kind("gpu-lost", HTTPStatus.INTERNAL_SERVER_ERROR, "The work failed on the GPU")
 RUN_ABANDONED = Kind("run-abandoned", HTTPStatus.REQUEST_TIMEOUT, "The run fell silent")
 RUN_FAILED = Kind("run-failed", HTTPStatus.FAILED_DEPENDENCY, "The run ended with an error")
 UNEXPECTED = Kind("unexpected", HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in here")

@@ -32,7 +32,7 @@ from worker.data import open_data
 from worker.jobs import Claim, JobName
 from worker.memory import resident_bytes
 from worker.persistence import once_the_database_answers
-from worker.problem import OUT_OF_MEMORY, UNEXPECTED, Problem, problem_of
+from worker.problem import GPU_LOST, OUT_OF_MEMORY, UNEXPECTED, Problem, problem_of
 from worker.settings import Queues, Settings
 from worker.store import Store
 
@@ -198,8 +198,12 @@ def _attempt(held: Claim, work: Work) -> None:
     except AnalysisCancelledError:
         attempt.conclude_stopped()
     except Exception as error:
-        problem = _what_went_wrong(error)
+        gpu_lost = _has_lost_its_gpu()
+        problem = GPU_LOST.problem(_KERNEL_FAILED) if gpu_lost else _what_went_wrong(error)
         once_the_database_answers(lambda: jobs.fail(store, held, problem))
+        if gpu_lost:
+            log.warning("the GPU answers this process no more; ending it")
+            os.kill(os.getpid(), signal.SIGKILL)
     else:
         kept = once_the_database_answers(lambda: jobs.succeed(store, held, report))
         log.info("succeeded" if kept else "another attempt has the job")
@@ -209,6 +213,26 @@ def _bounded_memory() -> AbstractContextManager[None]:
     # CUDA maps more main memory than it takes.
     on_cpu = settings.device_kind == "cpu"
     return memory_limit.at_most(settings.memory_limit) if on_cpu else nullcontext()
+
+
+_KERNEL_FAILED = (
+    "A kernel of the GPU failed, most often for an index beyond its table, as of a position or a "
+    "token. The same job on a CPU (TRIMTAB_DEVICE=cpu) names the module."
+)
+
+
+def _has_lost_its_gpu() -> bool:
+    """Whether CUDA refuses all further work of this process, as it does when a kernel has failed:
+    the worker has to put another in its place before the next job."""
+    if settings.device_kind == "cpu":
+        return False
+    import torch
+
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 def _what_went_wrong(error: Exception) -> Problem:

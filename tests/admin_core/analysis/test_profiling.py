@@ -64,38 +64,45 @@ def profiled(
 class TestVariance:
     def test_is_the_population_variance_of_all_elements(self) -> None:
         x = 3 + torch.randn(4, 5, 6)
-        found, _ = variance(x)
-        assert float(found) == pytest.approx(slow_variance(x.double()), rel=1e-6)
+        assert float(variance(x).value) == pytest.approx(slow_variance(x.double()), rel=1e-6)
 
     def test_without_padding_is_taken_over_the_tokens_that_count(self) -> None:
         x = torch.randn(3, 5, 6)
         padding = torch.arange(5) >= torch.tensor([[2], [5], [3]])
-        found, _ = variance(x, padding)
-        assert float(found) == pytest.approx(slow_variance(x[~padding].double()), rel=1e-6)
+        assert float(variance(x, padding).value) == pytest.approx(
+            slow_variance(x[~padding].double()), rel=1e-6
+        )
 
     def test_does_not_see_what_stands_at_padding(self) -> None:
         x, padding = torch.randn(2, 4, 6), torch.tensor([[False, False, True, True]] * 2)
-        found, sem = variance(x, padding)
+        clean = variance(x, padding)
         x[padding] = torch.nan
-        assert variance(x, padding) == (found, sem)
+        found = variance(x, padding)
+        assert (found.value, found.standard_error()) == (clean.value, clean.standard_error())
+
+    def test_where_no_token_is_padding_is_the_same_as_without_padding(self) -> None:
+        x = torch.randn(3, 5, 6)
+        plain, padded = variance(x), variance(x, torch.zeros(3, 5, dtype=torch.bool))
+        assert float(plain.value) == pytest.approx(float(padded.value), rel=1e-6)
+        errors = [float(found.standard_error()) for found in (plain, padded)]
+        assert errors[0] == pytest.approx(errors[1], rel=1e-6)
 
     def test_accumulates_half_precision_in_float32(self) -> None:
         x = (100 + torch.randn(64, 64, 64)).bfloat16()
-        found, _ = variance(x)
-        assert float(found) == pytest.approx(slow_variance(x.double()), rel=1e-4)
+        assert float(variance(x).value) == pytest.approx(slow_variance(x.double()), rel=1e-4)
 
     def test_its_standard_error_is_the_spread_between_sequences(self) -> None:
         sequences = torch.tensor([0.5, 1.0, 1.5, 2.0])
         x = torch.tensor([-1.0, 1.0]).repeat(4, 3, 2) * sequences.sqrt()[:, None, None]
-        _, sem = variance(x)
-        assert float(sem) == pytest.approx(float(sequences.std()) / 2)
+        assert float(variance(x).standard_error()) == pytest.approx(float(sequences.std()) / 2)
 
     def test_its_standard_error_foretells_how_fresh_batches_scatter(self) -> None:
         torch.manual_seed(0)
         loudness = torch.rand(400, 30, 1, 1) + 0.5
         padding = torch.arange(8) >= torch.randint(2, 9, (30, 1))
         found = [variance(scale * torch.randn(30, 8, 4), padding) for scale in loudness]
-        values, sems = torch.tensor(found).T
+        values = torch.stack([one.value for one in found])
+        sems = torch.stack([one.standard_error() for one in found])
         assert float(sems.mean()) == pytest.approx(float(values.std()), rel=0.1)
 
 
