@@ -49,7 +49,7 @@ async def submit_diagnosis(
     settings, store, queue, waiting = engine
 
     def submit_and_find() -> tuple[Job, bool]:
-        job_id, new = submit(
+        job_id, made = submit(
             spec,
             settings,
             store,
@@ -58,7 +58,7 @@ async def submit_diagnosis(
             idempotency_key=idempotency_key,
             reuse=Reuse.NONE if fresh else Reuse.ANY,
         )
-        return find(store, caller, job_id), new
+        return made or find(store, caller, job_id), made is not None
 
     # In one go, as each way to a thread and back costs as much as a statement.
     job, new = await run_in_threadpool(submit_and_find)
@@ -120,13 +120,13 @@ def submit(
     *,
     idempotency_key: str | None = None,
     reuse: Reuse,
-) -> tuple[str, bool]:
-    """The id of the job for a spec within the limits, and whether it is a new one; a message for it
-    is on its way."""
+) -> tuple[str, Job | None]:
+    """The id of the job for a spec within the limits, and the job if it is a new one; a message for
+    it is on its way."""
     check_diagnosis(spec, settings)
     check_data(spec, store, settings, sees=caller.sees)
     device_kind = settings.device_kind_for(spec.model)
-    job_id, new = jobs.submit(
+    job_id, made = jobs.take_on(
         store,
         spec,
         idempotency_key=idempotency_key,
@@ -136,9 +136,9 @@ def submit(
         announced=True,
     )
     # A message that cannot be sent now is sent by the dispatcher.
-    if new and not queue.enqueue(JobName.DIAGNOSIS, job_id, device_kind):
+    if made and not queue.enqueue(JobName.DIAGNOSIS, job_id, device_kind):
         jobs.mark_unpublished(store, job_id)
-    return job_id, new
+    return job_id, made
 
 
 def find(store: Store, caller: Caller, job_id: str) -> Job:

@@ -9,6 +9,7 @@ from tests.service import SMALL
 from worker import jobs
 from worker.jobs import Claim, Ending, IdempotencyKeyReusedError, Job, JobName, Reuse, State
 from worker.problem import UNEXPECTED
+from worker.requester import Requester
 from worker.store import Store
 
 SPEC = DiagnosisSpec.model_validate(SMALL)
@@ -42,6 +43,14 @@ class TestSubmit:
         assert job.state == State.QUEUED
         assert DiagnosisSpec.model_validate(job.spec) == SPEC
         assert job.spec["training"]["warmup_steps"] == 4_000
+
+    @pytest.mark.parametrize("announced", [False, True])
+    def test_a_new_job_is_told_as_reading_it_shows_it(self, store: Store, announced: bool) -> None:
+        requester = Requester(key_id="somebody", request_id="r")
+        job_id, made = jobs.take_on(store, SPEC, requester=requester, announced=announced)
+        assert made == found(store, job_id)
+        again = jobs.take_on(store, SPEC, requester=requester, reuse=Reuse.ANY)
+        assert again == (job_id, None)
 
     def test_the_same_key_and_spec_give_the_same_job(self, store: Store) -> None:
         first = jobs.submit(store, SPEC, idempotency_key="k")

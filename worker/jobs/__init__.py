@@ -55,6 +55,7 @@ from worker.jobs.submitting import (
     no_such_dataset,
     spec_sha256,
     submit,
+    take_on,
 )
 from worker.jobs.workers import (
     drain,
@@ -114,6 +115,7 @@ __all__ = [
     "stop",
     "submit",
     "succeed",
+    "take_on",
     "unpublished",
     "worker_is_alive",
 ]

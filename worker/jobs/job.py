@@ -90,6 +90,29 @@ class Job(JobSummary):
     attempts: list[Attempt]
 
 
+def queued_job(
+    *, id: str, key_id: str, kind: JobName, spec: dict[str, Any], created_at: float
+) -> Job:
+    """A job that was just written down, as reading it would show it."""
+    return Job(
+        id=id,
+        key_id=key_id,
+        kind=kind,
+        state=State.QUEUED,
+        outcome=None,
+        stage=None,
+        share=0.0,
+        cancel_requested=False,
+        created_at=created_at,
+        started_at=None,
+        finished_at=None,
+        spec=spec,
+        report=None,
+        problem=None,
+        attempts=[],
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The right to work on a job, until another attempt supersedes it."""

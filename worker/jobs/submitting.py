@@ -6,12 +6,12 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, literal, select
 
 from admin_core.errors import InvalidSpecError
 from admin_core.spec import DataSpec, DiagnosisSpec, UploadData
 from worker import store as tables
-from worker.jobs.job import UNFINISHED, JobName, State, new_id, outcome_of
+from worker.jobs.job import UNFINISHED, Job, JobName, State, new_id, outcome_of, queued_job
 from worker.requester import ANYBODY, Requester
 from worker.settings import DeviceKind
 from worker.store import Store, db_now
@@ -59,7 +59,30 @@ def submit(
     requester: Requester = ANYBODY,
     announced: bool = False,
 ) -> tuple[str, bool]:
-    """The id of the job for `spec`, and whether this call made it.
+    """The id of the job for `spec`, and whether this call made it; otherwise as `take_on`."""
+    job_id, made = take_on(
+        store,
+        spec,
+        idempotency_key=idempotency_key,
+        reuse=reuse,
+        device_kind=device_kind,
+        requester=requester,
+        announced=announced,
+    )
+    return job_id, made is not None
+
+
+def take_on(
+    store: Store,
+    spec: DiagnosisSpec,
+    *,
+    idempotency_key: str | None = None,
+    reuse: Reuse = Reuse.NONE,
+    device_kind: DeviceKind = "cpu",
+    requester: Requester = ANYBODY,
+    announced: bool = False,
+) -> tuple[str, Job | None]:
+    """The id of the job for `spec`, and the job as it was written down if this call made it.
 
     Args:
         announced: the caller sends a message for a job that this call made, at once.
@@ -82,11 +105,11 @@ def submit(
             connection, requester, idempotency_key, JobName.DIAGNOSIS, body, digest, reuse
         )
         if known is not None:
-            return known, False
+            return known, None
         check_room(connection, requester)
         hold_dataset(connection, spec.data)
         job_id = new_id()
-        connection.execute(
+        created_at = connection.execute(
             _ANNOUNCED if announced else _NEW,
             {
                 "id": job_id,
@@ -97,8 +120,14 @@ def submit(
                 "device_kind": device_kind,
                 **made_by(requester, idempotency_key),
             },
-        )
-    return job_id, True
+        ).scalar_one()
+    return job_id, queued_job(
+        id=job_id,
+        key_id=requester.key_id,
+        kind=JobName.DIAGNOSIS,
+        spec=body,
+        created_at=created_at,
+    )
 
 
 def keep_report(
@@ -287,24 +316,29 @@ def no_such_dataset() -> InvalidSpecError:
     )
 
 
+def _state_in(*states: State) -> ColumnElement[bool]:
+    # As values of their own: a list is put into the statement anew each time it is asked.
+    return _columns.state.in_([literal(state.value) for state in states])
+
+
 # Made once: to put a statement together takes longer than to ask it.
 _columns = tables.jobs.c
-_NEW = insert(tables.jobs).values(created_at=db_now())
+_NEW = insert(tables.jobs).values(created_at=db_now()).returning(tables.jobs.c.created_at)
 _ANNOUNCED = _NEW.values(published_at=db_now())
 _SAME = (
     select(_columns.id)
     .where(
         _columns.spec_sha256 == bindparam("digest"),
         _columns.key_id == bindparam("key_id"),
-        _columns.state.in_((*UNFINISHED, State.SUCCEEDED)),
+        _state_in(*UNFINISHED, State.SUCCEEDED),
         _columns.cancel_requested.is_(False),
     )
     # One that can answer at once, before one that has only begun.
     .order_by(case((_columns.state == State.SUCCEEDED, 0), else_=1), _columns.id.desc())
     .limit(1)
 )
-_UNFINISHED_SAME = _SAME.where(_columns.state.in_(UNFINISHED))
+_UNFINISHED_SAME = _SAME.where(_state_in(*UNFINISHED))
 _COUNT = select(func.count()).where(_columns.parent_id.is_(None))
-_MINE = _COUNT.where(_columns.key_id == bindparam("key_id"), _columns.state.in_(UNFINISHED))
+_MINE = _COUNT.where(_columns.key_id == bindparam("key_id"), _state_in(*UNFINISHED))
 _QUEUED = _COUNT.where(_columns.state == State.QUEUED)
 _ROOM = select(_MINE.scalar_subquery(), _QUEUED.scalar_subquery())
