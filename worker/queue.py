@@ -1,12 +1,14 @@
 """How work is asked for: by the name of the job, in a message that holds only its id."""
 
 import time
+from collections.abc import Iterable, Sequence
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
 
 from worker.celery import QUEUE_OF, create_celery, queue_of
 from worker.jobs import JobName
+from worker.sender import Message, Sender, Unsent
 from worker.settings import DeviceKind, Settings
 
 ANSWER_SECONDS = 2.0
@@ -27,21 +29,39 @@ class Queue:
             "socket_connect_timeout": ANSWER_SECONDS,
         }
         self._try_again_at = 0.0
+        self._sender = Sender(self._send)
+        self._sender.start()
+
+    def enqueue_soon(
+        self, name: JobName, job_ids: Iterable[str], device_kind: DeviceKind, *, unsent: Unsent
+    ) -> None:
+        """Send a message for each job in a moment, together with what others send."""
+        messages = [Message(name=name, job_id=each, device_kind=device_kind) for each in job_ids]
+        self._sender.put(messages, unsent)
 
     def enqueue(self, name: JobName, job_id: str, device_kind: DeviceKind = "cpu") -> bool:
         """Send one message; False if the broker cannot be reached, or could not just before."""
+        return self._send([Message(name=name, job_id=job_id, device_kind=device_kind)])
+
+    def _send(self, messages: Sequence[Message]) -> bool:
+        """Send them in one go; False if some may not have been sent."""
         if time.monotonic() < self._try_again_at:
             return False
         try:
-            self._celery.send_task(
-                name,
-                kwargs={"job_id": job_id},
-                queue=queue_of(QUEUE_OF[name], device_kind),
-                # Celery would work out at length how to show the arguments.
-                argsrepr="",
-                kwargsrepr=job_id,
-            )
-        except (OperationalError, OSError):
+            with self._celery.producer_or_acquire() as producer, producer.batch():
+                for message in messages:
+                    self._celery.send_task(
+                        message.name,
+                        kwargs={"job_id": message.job_id},
+                        queue=queue_of(QUEUE_OF[message.name], message.device_kind),
+                        producer=producer,
+                        # Its worker declares the queue.
+                        declare=(),
+                        # Celery would work out at length how to show the arguments.
+                        argsrepr="",
+                        kwargsrepr=message.job_id,
+                    )
+        except (OperationalError, BatchPublishError, OSError):
             self._try_again_at = time.monotonic() + REST_SECONDS
             return False
         return True
@@ -68,4 +88,5 @@ class Queue:
         return True
 
     def close(self) -> None:
+        self._sender.stop()
         self._celery.close()

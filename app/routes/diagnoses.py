@@ -1,5 +1,7 @@
 """Diagnoses: submit, look, wait, cancel."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response, status
 from starlette.concurrency import run_in_threadpool
 
@@ -135,9 +137,10 @@ def submit(
         requester=caller.requester,
         announced=True,
     )
-    # A message that cannot be sent now is sent by the dispatcher.
-    if made and not queue.enqueue(JobName.DIAGNOSIS, job_id, device_kind):
-        jobs.mark_unpublished(store, job_id)
+    if made:
+        # A message that cannot be sent now is sent by the dispatcher.
+        unsent = partial(jobs.mark_unpublished, store)
+        queue.enqueue_soon(JobName.DIAGNOSIS, [job_id], device_kind, unsent=unsent)
     return job_id, made
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response, status
@@ -185,11 +186,9 @@ def submit(
         requester=caller.requester,
         announced=True,
     )
-    for number, run_id in enumerate(run_ids):
-        # Messages that cannot be sent now are sent by the dispatcher.
-        if not queue.enqueue(JobName.RACE_RUN, run_id, device_kind):
-            jobs.mark_unpublished(store, *run_ids[number:])
-            break
+    # Messages that cannot be sent now are sent by the dispatcher.
+    unsent = partial(jobs.mark_unpublished, store)
+    queue.enqueue_soon(JobName.RACE_RUN, run_ids, device_kind, unsent=unsent)
     return race_id, bool(run_ids)
 
 

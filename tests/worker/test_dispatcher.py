@@ -2,13 +2,14 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from sqlalchemy import update
 
 from admin_core.spec import DiagnosisSpec
 from tests.broker import Broker
-from tests.service import SMALL
+from tests.service import SMALL, until
 from worker import jobs
 from worker import store as tables
 from worker.celery import LONG_QUEUE, SHORT_QUEUE, queue_of
@@ -121,6 +122,41 @@ class TestQueue:
         assert nobody.length(LONG_QUEUE) is None
         # Fifty that each waited would take minutes; one second is for a busy machine.
         assert time.monotonic() - started < 3
+        nobody.close()
+
+    def test_what_comes_together_is_sent_in_its_order(self, queue: Queue, broker: Broker) -> None:
+        def unsent(*job_ids: str) -> None:
+            raise AssertionError(job_ids)
+
+        ids = [f"j{number}" for number in range(300)]
+        queue.enqueue_soon(JobName.DIAGNOSIS, ids[:3], "cpu", unsent=unsent)
+        for job_id in ids[3:]:
+            queue.enqueue_soon(JobName.DIAGNOSIS, [job_id], "cpu", unsent=unsent)
+        queue.close()
+        assert messages(broker) == ids
+
+    def test_jobs_whose_message_could_not_be_sent_are_told(self, store: Store) -> None:
+        nobody = Queue(Settings(broker_url="redis://127.0.0.1:1/0"))
+        ids = [jobs.submit(store, SPEC, announced=True)[0] for _ in range(3)]
+        unsent = partial(jobs.mark_unpublished, store)
+        nobody.enqueue_soon(JobName.DIAGNOSIS, ids[:2], "cpu", unsent=unsent)
+        nobody.enqueue_soon(JobName.DIAGNOSIS, ids[2:], "cpu", unsent=unsent)
+        nobody.close()
+        found = jobs.unpublished(store, [JobName.DIAGNOSIS], older_than_seconds=60)
+        assert [job_id for job_id, _ in found] == ids
+
+    def test_a_failure_to_note_that_does_not_end_the_sending(self) -> None:
+        nobody = Queue(Settings(broker_url="redis://127.0.0.1:1/0"))
+        told: list[tuple[str, ...]] = []
+
+        def unsent(*job_ids: str) -> None:
+            told.append(job_ids)
+            raise RuntimeError("the database is away too")
+
+        for job_id in ("a", "b"):
+            nobody.enqueue_soon(JobName.DIAGNOSIS, [job_id], "cpu", unsent=unsent)
+            until(lambda: bool(told))
+            assert told.pop() == (job_id,)
         nobody.close()
 
     def test_tells_how_many_messages_wait(self, queue: Queue) -> None:
