@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request, Response, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request, Response
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security.base import SecurityBase
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -320,25 +321,29 @@ def guarded(settings: Settings, store: Store, *, host: str) -> Settings:
 # As dependencies
 
 
-async def caller(
-    request: Request,
-    # For the OpenAPI document; more than one scheme is read here.
-    _: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
-) -> Caller:
-    """Who asks, if they may look, or change things where the method does."""
-    scope = Scope.READ if request.method in SAFE_METHODS else Scope.SUBMIT
-    doorkeeper: Doorkeeper = request.app.state.doorkeeper
-    if doorkeeper.looks_up(request):
-        return await run_in_threadpool(admit, request, scope)
-    return admit(request, scope)
+class Keyed(SecurityBase):
+    """A dependency: who asks, if they have a scope.
+
+    To FastAPI it is a scheme of security, for the OpenAPI document; more than that one is read.
+    """
+
+    model = HTTPBearerModel()
+    scheme_name = "HTTPBearer"
+
+    def __init__(self, scope: Scope | None) -> None:
+        """`scope`: as the method of the request wants it, to look or to change things, if none."""
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> Caller:
+        scope = self._scope or (Scope.READ if request.method in SAFE_METHODS else Scope.SUBMIT)
+        doorkeeper: Doorkeeper = request.app.state.doorkeeper
+        if doorkeeper.looks_up(request):
+            return await run_in_threadpool(admit, request, scope)
+        return admit(request, scope)
 
 
-def admin(
-    request: Request,
-    _: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
-) -> Caller:
-    """Who asks, if they may see what is everybody's."""
-    return admit(request, Scope.ADMIN)
+caller = Keyed(None)
+admin = Keyed(Scope.ADMIN)
 
 
 def admit(request: Request, scope: Scope) -> Caller:

@@ -78,15 +78,6 @@ class JsonRequest(Request):
 
     async def _bounded_body(self) -> bytes:
         limit: int = self.app.state.settings.max_body_bytes
-        too_large = ProblemError(
-            TOO_LARGE.problem(
-                f"The body is larger than {limit:,} bytes. Send a smaller one, or raise "
-                "TRIMTAB_MAX_BODY_BYTES.",
-                limit=limit,
-            ),
-            # What else the client would send is not read.
-            {"Connection": "close"},
-        )
         body = bytearray()
         received = 0
         try:
@@ -100,11 +91,22 @@ class JsonRequest(Request):
         except TimeoutError:
             raise too_slow(BODY_SECONDS) from None
         if received > limit:
-            raise too_large
+            raise ProblemError(
+                TOO_LARGE.problem(
+                    f"The body is larger than {limit:,} bytes. Send a smaller one, or raise "
+                    "TRIMTAB_MAX_BODY_BYTES.",
+                    limit=limit,
+                ),
+                # What else the client would send is not read.
+                {"Connection": "close"},
+            )
         return bytes(body)
 
 
 def _is_json(content_type: str) -> bool:
+    # What almost all send, and cheap to know.
+    if content_type == "application/json":
+        return True
     message = Message()
     message["content-type"] = content_type
     subtype = message.get_content_subtype()

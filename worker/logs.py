@@ -21,6 +21,8 @@ def configure(settings: Settings, process: str) -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
+        # A logger is put together once, not for each line.
+        cache_logger_on_first_use=True,
     )
     settings.logs.mkdir(parents=True, exist_ok=True)
     as_json = structlog.stdlib.ProcessorFormatter(
