@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import func, null, or_, select, update
+from sqlalchemy import Float, and_, bindparam, func, null, or_, select, update
 
 from worker import store as tables
 from worker.jobs.job import JobName, State
@@ -31,41 +31,18 @@ def unpublished(
 ) -> list[tuple[str, str]]:
     """Id and kind of queued jobs that have no message, or whose message was sent this long ago;
     those first that most likely have none."""
-    columns = tables.jobs.c
+    asked = {"kinds": kinds, "device_kind": device_kind, "seconds": older_than_seconds}
     with store.reading() as connection:
-        rows = connection.execute(
-            select(columns.id, columns.kind)
-            .where(
-                columns.state == State.QUEUED,
-                columns.kind.in_(kinds),
-                columns.device_kind == device_kind,
-                ~has_unfinished_runs(),
-                or_(
-                    columns.published_at.is_(None),
-                    columns.published_at < db_now() - older_than_seconds,
-                ),
-            )
-            # Those that have none for certain, then those whose message was sent the longest ago.
-            .order_by(columns.published_at.is_not(None), columns.published_at, columns.id)
-            .limit(AT_A_TIME)
-        )
-        return [(row.id, row.kind) for row in rows]
+        return [(row.id, row.kind) for row in connection.execute(_UNPUBLISHED, asked)]
 
 
 def count_queued(
     store: Store, kinds: Collection[JobName], *, device_kind: DeviceKind = "cpu"
 ) -> int:
     """How many jobs of these kinds should have a message in the queue."""
-    columns = tables.jobs.c
+    asked = {"kinds": kinds, "device_kind": device_kind}
     with store.reading() as connection:
-        return connection.execute(
-            select(func.count()).where(
-                columns.state == State.QUEUED,
-                columns.kind.in_(kinds),
-                columns.device_kind == device_kind,
-                ~has_unfinished_runs(),
-            )
-        ).scalar_one()
+        return connection.execute(_COUNT, asked).scalar_one()
 
 
 def mark_unpublished(store: Store, *job_ids: str) -> None:
@@ -76,3 +53,29 @@ def mark_unpublished(store: Store, *job_ids: str) -> None:
             .where(tables.jobs.c.id.in_(job_ids), tables.jobs.c.state == State.QUEUED)
             .values(published_at=null())
         )
+
+
+# Made once: to put a statement together takes longer than to ask it, and these are asked each
+# second.
+_columns = tables.jobs.c
+_WAITS = and_(
+    _columns.state == State.QUEUED,
+    _columns.kind.in_(bindparam("kinds", expanding=True)),
+    _columns.device_kind == bindparam("device_kind"),
+    # No other kind has runs that would have to be looked for.
+    or_(_columns.kind != JobName.RACE, ~has_unfinished_runs()),
+)
+_COUNT = select(func.count()).where(_WAITS)
+_UNPUBLISHED = (
+    select(_columns.id, _columns.kind)
+    .where(
+        _WAITS,
+        or_(
+            _columns.published_at.is_(None),
+            _columns.published_at < db_now() - bindparam("seconds", type_=Float),
+        ),
+    )
+    # Those that have none for certain, then those whose message was sent the longest ago.
+    .order_by(_columns.published_at.is_not(None), _columns.published_at, _columns.id)
+    .limit(AT_A_TIME)
+)
