@@ -4,6 +4,7 @@ What is not in the environment may be in a file of the folder ``/run/secrets``, 
 have their secrets: ``trimtab_database_password`` there is ``TRIMTAB_DATABASE_PASSWORD``.
 """
 
+import functools
 import os
 import shutil
 from enum import StrEnum
@@ -68,6 +69,13 @@ class RequireKey(StrEnum):
 
 RateLimit = Annotated[str, StringConstraints(pattern=r"^(none|[1-9]\d{0,8}/(second|minute|hour))$")]
 """Such as ``100/minute``, over a window that slides; ``none`` for no limit."""
+
+
+@functools.cache
+def nvidia_is_here() -> bool:
+    """Whether there seems to be a GPU. Looked for once in the life of a process, as every job that
+    is asked for wants to know, and the search goes through all of `PATH`."""
+    return shutil.which("nvidia-smi") is not None
 
 
 class Settings(BaseSettings):
@@ -205,7 +213,7 @@ class Settings(BaseSettings):
     @property
     def device_kind(self) -> DeviceKind:
         """Of `device`, as far as can be told without torch, which takes seconds to load."""
-        no_gpu = self.device == "auto" and shutil.which("nvidia-smi") is None
+        no_gpu = self.device == "auto" and not nvidia_is_here()
         return "cpu" if self.device == "cpu" or no_gpu else "cuda"
 
     def device_kind_for(self, *models: ModelSpec) -> DeviceKind:

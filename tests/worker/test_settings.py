@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from worker.settings import Settings
 def test_the_kind_of_device_follows_the_setting_and_the_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, has_gpu: bool, kind: str
 ) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: "/bin/nvidia-smi" if has_gpu else None)
+    monkeypatch.setattr(settings, "nvidia_is_here", lambda: has_gpu)
     assert Settings(home=tmp_path, device=device).device_kind == kind
 
 
