@@ -64,9 +64,13 @@ class Sender(threading.Thread):
 
     def _send_together(self, batch: list[tuple[list[Message], Unsent]]) -> None:
         try:
-            if not self._send([message for messages, _ in batch for message in messages]):
-                for messages, unsent in batch:
-                    unsent(*(message.job_id for message in messages))
+            if self._send([message for messages, _ in batch for message in messages]):
+                return
         except Exception:
-            # The dispatcher finds the jobs that have no message; nobody else sends the next.
             log.exception("messages could not be sent")
+        for messages, unsent in batch:
+            try:
+                unsent(*(message.job_id for message in messages))
+            except Exception:
+                # The dispatcher sends again what it takes for sent; nobody else sends the next.
+                log.exception("jobs without a message could not be told of")

@@ -61,12 +61,14 @@ Work = Callable[[Claim, RunningAttempt], BaseModel]
 def diagnosis(self: Any, job_id: str) -> None:
     work_on(job_id, diagnose, worker=self.request.hostname)
     artifacts.remove_if_finished(store, job_id)
+    _end_process_without_gpu()
 
 
 @celery_app.task(name=JobName.RACE_RUN, bind=True)  # type: ignore[untyped-decorator]
 def race_run(self: Any, job_id: str) -> None:
     held = work_on(job_id, train, worker=self.request.hostname)
     artifacts.remove_if_finished(store, job_id)
+    _end_process_without_gpu()
     if held is not None and held.race_id is not None:
         # Of no effect unless this was its last run; saves waiting for the dispatcher.
         work_on(held.race_id, conclude_race, worker=self.request.hostname)
@@ -198,12 +200,8 @@ def _attempt(held: Claim, work: Work) -> None:
     except AnalysisCancelledError:
         attempt.conclude_stopped()
     except Exception as error:
-        gpu_lost = _has_lost_its_gpu()
-        problem = GPU_LOST.problem(_KERNEL_FAILED) if gpu_lost else _what_went_wrong(error)
+        problem = _what_went_wrong(error)
         once_the_database_answers(lambda: jobs.fail(store, held, problem))
-        if gpu_lost:
-            log.warning("the GPU answers this process no more; ending it")
-            os.kill(os.getpid(), signal.SIGKILL)
     else:
         kept = once_the_database_answers(lambda: jobs.succeed(store, held, report))
         log.info("succeeded" if kept else "another attempt has the job")
@@ -222,20 +220,32 @@ _KERNEL_FAILED = (
 
 
 def _has_lost_its_gpu() -> bool:
-    """Whether CUDA refuses all further work of this process, as it does when a kernel has failed:
-    the worker has to put another in its place before the next job."""
+    """Whether CUDA refuses all further work of this process, as when a kernel has failed."""
     if settings.device_kind == "cpu":
         return False
     import torch
 
+    # Work that did not come to the GPU has not lost it.
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return False
     try:
-        torch.cuda.synchronize()
+        torch.cuda.synchronize("cuda:0" if settings.device == "auto" else settings.device)
     except RuntimeError:
         return True
     return False
 
 
+def _end_process_without_gpu() -> None:
+    """The worker puts another in its place before the next job."""
+    if _has_lost_its_gpu():
+        log.warning("the GPU answers this process no more; ending it")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _what_went_wrong(error: Exception) -> Problem:
+    if _has_lost_its_gpu():
+        log.error("failed on the GPU", exc_info=error)
+        return GPU_LOST.problem(_KERNEL_FAILED)
     if memory_limit.is_out_of_memory(error):
         log.warning("failed for want of memory", error=str(error))
         return OUT_OF_MEMORY.problem(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from admin_core.data.at_hand import told_at_hand
 from admin_core.data.batch import Batch
 from admin_core.data.dataset import Dataset
 from admin_core.data.unigram import unigram_entropy
@@ -28,6 +29,9 @@ class Examination:
 
     depth: int
     """Sub-layers of all stacks."""
+
+    at_hand: float
+    """What can be known of an answer at its own place (`told_at_hand`)."""
 
 
 def examine(
@@ -63,6 +67,7 @@ def examine(
     unigram = unigram_entropy(seen)
     if not unigram:
         raise UnavailableError("all answers are the same, so that there is nothing to learn")
+    at_hand = told_at_hand(seen)
     profile_admin(source, model, branches, batches.training(0), seed=seed)
 
     def batch_of(step: int) -> Batch:
@@ -77,6 +82,8 @@ def examine(
             run.training,
             placements=[branch.norm_placement for branch in branches],
             unigram=unigram,
+            at_hand=at_hand,
         ),
         depth=len(branches),
+        at_hand=at_hand,
     )

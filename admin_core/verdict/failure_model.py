@@ -1,7 +1,7 @@
 """The model of failure: from features to the probability that training diverges or stalls.
 
-A sum of small regression trees, fitted to the outcomes of real runs and kept as plain numbers in
-`failure_model.json`, with where they come from:
+A sum of small regression trees, fitted to where the loss of real runs ended and kept as plain
+numbers in `failure_model.json`, with where they come from:
 
     score         baseline + sum over trees of the value of the leaf that the features lead to
     probability   1 / (1 + exp(-(slope * score + offset)))
@@ -71,7 +71,7 @@ class FailureModel(BaseModel):
         return self._logistic(self.score(features))
 
     def score(self, features: Sequence[float]) -> float:
-        """Before calibration, as a log-odds."""
+        """Before calibration: how clearly the run fails."""
         return self.baseline + sum(tree.value[_path(tree, features)[-1]] for tree in self.trees)
 
     def shares(self, features: Sequence[float]) -> dict[Cause, float]:

@@ -47,6 +47,8 @@ class Cause(StrEnum):
     """The model does not begin to tell places apart."""
     SCHEDULE = "schedule"
     """Warm-up, number of steps and decay."""
+    TASK = "task"
+    """How much of the answers has to come from other places."""
     DEPTH = "depth"
     """How many sub-layers there are, and where their norms stand."""
 
@@ -196,6 +198,12 @@ FEATURES = (
         formula="warm-up steps / steps",
     ),
     Feature(
+        name="told_at_hand",
+        cause=Cause.TASK,
+        formula="share of the answers' entropy that the token or the number of their place tells",
+        monotone=-1,
+    ),
+    Feature(
         name="depth",
         cause=Cause.DEPTH,
         formula="log10 of all sub-layers",
@@ -215,6 +223,7 @@ def features(
     *,
     placements: Sequence[NormPlacement],
     unigram: float,
+    at_hand: float,
 ) -> list[float]:
     """One value for each of FEATURES, all finite.
 
@@ -223,6 +232,7 @@ def features(
         training: how the run would go on.
         placements: of the norm of each sub-layer of all stacks.
         unigram: in nats.
+        at_hand: of the data (`told_at_hand`).
     """
     after, before = list(probe.after.values()), list(probe.before.values())
     losses, said = probe.losses[:-1], probe.predictions[:-1]  # without the look back
@@ -259,6 +269,7 @@ def features(
         "length": _log(length),
         "warm_up": math.log10(1 + training.warmup_steps),
         "warm_up_share": min(1.0, training.warmup_steps / training.steps),
+        "told_at_hand": at_hand,
         "depth": math.log10(len(placements)),
         "post_ln": sum(p is NormPlacement.POST for p in placements) / len(placements),
     }

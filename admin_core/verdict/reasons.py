@@ -66,6 +66,8 @@ def _path(foretold: Forecast, cause: Cause) -> str:
         return max(after, key=lambda stack: after[stack].token_similarity)
     if cause is Cause.GRADIENT_DECAY:
         return max(after, key=lambda stack: abs(after[stack].gradient_decay or 0.0))
+    if cause is Cause.TASK:
+        return "data"
     return "training" if cause in (Cause.SCHEDULE, Cause.STEP_SIZE) else "model"
 
 
@@ -127,6 +129,12 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
                 f"{training.steps} steps, {training.warmup_steps} of them warm-up, are worth "
                 f"{effective_steps(training):.0f} steps at the peak learning rate of "
                 f"{training.learning_rate:g}."
+            )
+        case Cause.TASK:
+            yield (
+                f"The token or the number of its place tells "
+                f"{100 * foretold.examination.at_hand:.0f} % of what there is to know of an "
+                "answer; the rest has to come from other places, through attention."
             )
         case Cause.DEPTH:
             yield f"The model has {foretold.examination.depth} sub-layers."

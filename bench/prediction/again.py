@@ -14,7 +14,7 @@ import torch
 
 from admin_core.race_spec import RunSpec
 from admin_core.training.arm import train_arm
-from bench.prediction.families import FAMILIES
+from bench.prediction.families import is_tested
 from bench.prediction.features import SEED_OFFSET
 from bench.prediction.outcomes import stored
 
@@ -25,7 +25,7 @@ def main() -> None:
     torch.set_num_threads(1)
     done = {(row["family"], row["number"]) for row in stored(AGAIN)}
     for row in stored():
-        if FAMILIES[row["family"]].split != "test" or (row["family"], row["number"]) in done:
+        if not is_tested(row["family"]) or (row["family"], row["number"]) in done:
             continue
         run = RunSpec.model_validate({"name": "again", **row["spec"]})
         result = train_arm(run, seed=row["seed"] + SEED_OFFSET)

@@ -16,7 +16,7 @@ from admin_core.diagnosis import diagnose_spec
 from admin_core.errors import AdminCoreError
 from admin_core.spec import Analysis, DiagnosisSpec
 from admin_core.verdict import rules
-from bench.prediction.families import FAMILIES
+from bench.prediction.families import is_tested
 from bench.prediction.features import SEED_OFFSET
 from bench.prediction.outcomes import stored
 
@@ -54,7 +54,7 @@ def main() -> None:
     torch.set_num_threads(1)
     done = {(row["family"], row["number"]) for row in stored(MEASURED)}
     for row in stored():
-        if FAMILIES[row["family"]].split == "test" and (row["family"], row["number"]) not in done:
+        if is_tested(row["family"]) and (row["family"], row["number"]) not in done:
             with MEASURED.open("a") as file:
                 file.write(json.dumps(measured(row)) + "\n")
 

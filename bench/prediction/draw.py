@@ -11,6 +11,7 @@ from bench.prediction.families import FAMILIES, Family
 LAYERS = (2, 3, 4, 6, 8, 12, 18, 24)
 ADAM_RATES = (3e-4, 3e-2)
 SGD_RATES = (3e-3, 3.0)
+HOT_RATES = (1e-2, 3e-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Campaign:
     warmup_steps: tuple[int, ...]
     batch_sizes: tuple[int, ...]
     sequence_lengths: tuple[int, ...]
+    adam_rates: tuple[float, float] = ADAM_RATES
     max_states: int
     """Layers times tokens times features: what a run on one core has the time for."""
 
@@ -47,7 +49,20 @@ LONG = Campaign(
     max_states=12 * 8 * 32 * 64,
 )
 """Twice as long, so that a probe of a twenty-fifth sees twice as much."""
+HOT = Campaign(
+    first=2_000,
+    widths=(32, 48, 64, 96, 128),
+    steps=(200, 300, 400),
+    warmup_steps=(0, 10, 30, 100, 200),
+    batch_sizes=(8, 8, 16),
+    sequence_lengths=(16, 32),
+    adam_rates=HOT_RATES,
+    max_states=12 * 8 * 32 * 64,
+)
+"""At rates at which most models fail and some do not, where the edge of many lies."""
 
+
+CAMPAIGNS = (SHORT, LONG, HOT)
 
 VARIATIONS: dict[str, tuple[Any, ...]] = {
     "norm": ("layer_norm", "layer_norm", "layer_norm", "rms_norm"),
@@ -61,7 +76,7 @@ def draw(family_name: str, number: int) -> tuple[RunSpec, int]:
     """Configuration `number` of a family, and its seed."""
     random_source = random.Random(f"{family_name}/{number}")
     family = FAMILIES[family_name]
-    campaign = LONG if number >= LONG.first else SHORT
+    campaign = max((c for c in CAMPAIGNS if c.first <= number), key=lambda c: c.first)
     while True:
         spec, states = _draw(family, campaign, random_source)
         if states <= campaign.max_states:
@@ -116,7 +131,9 @@ def _training(family: Family, campaign: Campaign, source: random.Random) -> dict
     optimizer = source.choice(family.optimizers)
     training: dict[str, Any] = {
         "optimizer": optimizer,
-        "learning_rate": _log_uniform(source, SGD_RATES if optimizer == "sgd" else ADAM_RATES),
+        "learning_rate": _log_uniform(
+            source, SGD_RATES if optimizer == "sgd" else campaign.adam_rates
+        ),
         "schedule": source.choice(("constant", "linear", "cosine", "inverse_sqrt")),
         "warmup_steps": source.choice(campaign.warmup_steps),
         "steps": steps,

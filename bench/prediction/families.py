@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Split = Literal["calibration", "test"]
+Split = Literal["calibration", "test", "second test"]
 
 ConfigOf = Callable[[random.Random, int, int, int], dict[str, Any]]
 """A config of the Transformers library from a source of chance, the layers of each stack, the width
@@ -32,6 +32,8 @@ class Family:
 
 
 SORT = {"kind": "synthetic", "name": "sort"}
+REVERSE = {"kind": "synthetic", "name": "reverse"}
+COPY = {"kind": "synthetic", "name": "copy"}
 DENOISING = {"kind": "text", "objective": "denoising"}
 HYBRIDS = (
     {"encoder": "post_ln", "decoder": "pre_ln"},
@@ -185,8 +187,35 @@ def as_bert(model_type: str) -> ConfigOf:
     return config
 
 
+def distilbert(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "distilbert",
+        "n_layers": layers,
+        "dim": width,
+        "hidden_dim": 4 * width,
+        "n_heads": heads,
+        "max_position_embeddings": 128,
+        "vocab_size": 320,
+    }
+
+
+def phi(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "phi",
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_attention_heads": heads,
+        "max_position_embeddings": 128,
+        "vocab_size": 320,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+
+
 CALIBRATION: Split = "calibration"
 TEST: Split = "test"
+SECOND_TEST: Split = "second test"
 
 FAMILIES: dict[str, Family] = {
     # decoder-only language models, the paper's initialisation
@@ -279,7 +308,63 @@ FAMILIES: dict[str, Family] = {
     "huggingface/mistral": Family(split=CALIBRATION, schemes=("pre",), config=gated("mistral")),
     "huggingface/pegasus": Family(split=CALIBRATION, schemes=("pre",), config=as_bart("pegasus")),
     "huggingface/electra": Family(split=CALIBRATION, schemes=("post",), config=as_bert("electra")),
-    # drawn after all of the above had been looked at
+    # drawn for a wider calibration, together with the second test
+    "decoder/learned": Family(
+        split=CALIBRATION,
+        schemes=("post_ln", "pre_ln", "admin", "deepnorm", "sub_ln"),
+        model={"positions": "learned", "activation": "gelu"},
+    ),
+    "decoder/t5_init_others": Family(
+        split=CALIBRATION,
+        schemes=("admin", "deepnorm", "sandwich_ln"),
+        model={"initialisation": "t5"},
+    ),
+    "seq2seq/gpt2_init": Family(
+        split=CALIBRATION,
+        architecture="encoder_decoder",
+        schemes=("pre_ln", "post_ln", "admin"),
+        model={"initialisation": "gpt2"},
+    ),
+    "seq2seq/reverse": Family(
+        split=CALIBRATION,
+        architecture="encoder_decoder",
+        schemes=("post_ln", "pre_ln", "admin", "rezero"),
+        data=REVERSE,
+    ),
+    "seq2seq/sgd": Family(
+        split=CALIBRATION,
+        architecture="encoder_decoder",
+        schemes=("pre_ln", "post_ln", "admin"),
+        optimizers=("sgd",),
+    ),
+    "seq2seq/llama": Family(
+        split=CALIBRATION,
+        architecture="encoder_decoder",
+        schemes=("pre_ln", "post_ln", "admin"),
+        model=LLAMA,
+    ),
+    "encoder/rms": Family(
+        split=CALIBRATION,
+        architecture="encoder_only",
+        schemes=("post_ln", "pre_ln", "peri_ln"),
+        model={"norm": "rms_norm", "activation": "swiglu"},
+        data=SORT,
+    ),
+    "encoder/masked_gpt2_init": Family(
+        split=CALIBRATION,
+        architecture="encoder_only",
+        schemes=("post_ln", "pre_ln", "admin"),
+        model={"initialisation": "gpt2"},
+    ),
+    "huggingface/distilbert": Family(split=CALIBRATION, schemes=("post",), config=distilbert),
+    "huggingface/roberta": Family(split=CALIBRATION, schemes=("post",), config=as_bert("roberta")),
+    "huggingface/qwen3": Family(split=CALIBRATION, schemes=("pre",), config=gated("qwen3")),
+    "huggingface/gemma2": Family(split=CALIBRATION, schemes=("sandwich",), config=gated("gemma2")),
+    "huggingface/m2m_100": Family(split=CALIBRATION, schemes=("pre",), config=as_bart("m2m_100")),
+    "huggingface/blenderbot": Family(
+        split=CALIBRATION, schemes=("pre",), config=as_bart("blenderbot")
+    ),
+    # drawn after all of the above but the last fourteen had been looked at
     "decoder/grouped": Family(
         split=TEST,
         schemes=("post_ln", "pre_ln", "admin"),
@@ -333,4 +418,59 @@ FAMILIES: dict[str, Family] = {
     "huggingface/olmo2": Family(split=TEST, schemes=("post",), config=gated("olmo2")),
     "huggingface/marian": Family(split=TEST, schemes=("post",), config=as_bart("marian")),
     "huggingface/bert": Family(split=TEST, schemes=("post",), config=as_bert("bert")),
+    # the second test, drawn when the first had been looked at several times
+    "decoder/untied": Family(
+        split=SECOND_TEST,
+        schemes=("post_ln", "pre_ln", "sandwich_ln", "admin"),
+        model={"tied_embeddings": False, "positions": "sinusoidal", "activation": "swiglu"},
+    ),
+    "decoder/sgd_llama": Family(
+        split=SECOND_TEST, schemes=("pre_ln", "peri_ln"), model=LLAMA, optimizers=("sgd",)
+    ),
+    "decoder/qk_norm_gelu": Family(
+        split=SECOND_TEST,
+        schemes=("post_ln", "pre_ln", "sub_ln"),
+        model={"qk_norm": True, "activation": "gelu", "norm": "rms_norm"},
+    ),
+    "seq2seq/rotary": Family(
+        split=SECOND_TEST,
+        architecture="encoder_decoder",
+        schemes=("post_ln", "admin", "deepnorm"),
+        model={"positions": "rotary", "norm": "rms_norm"},
+    ),
+    "seq2seq/copy": Family(
+        split=SECOND_TEST,
+        architecture="encoder_decoder",
+        schemes=("post_ln", "pre_ln", "admin"),
+        data=COPY,
+    ),
+    "seq2seq/denoising_others": Family(
+        split=SECOND_TEST,
+        architecture="encoder_decoder",
+        schemes=("sub_ln", "sandwich_ln", "deepnorm"),
+        data=DENOISING,
+    ),
+    "encoder/masked_gelu": Family(
+        split=SECOND_TEST,
+        architecture="encoder_only",
+        schemes=("post_ln", "pre_ln", "peri_ln"),
+        model={"activation": "gelu", "norm": "layer_norm"},
+    ),
+    "encoder/reverse": Family(
+        split=SECOND_TEST,
+        architecture="encoder_only",
+        schemes=("post_ln", "pre_ln", "admin"),
+        data=REVERSE,
+    ),
+    "huggingface/gemma": Family(split=SECOND_TEST, schemes=("pre",), config=gated("gemma")),
+    "huggingface/phi": Family(split=SECOND_TEST, schemes=("pre",), config=phi),
+    "huggingface/mbart": Family(split=SECOND_TEST, schemes=("pre",), config=as_bart("mbart")),
+    "huggingface/xlm-roberta": Family(
+        split=SECOND_TEST, schemes=("post",), config=as_bert("xlm-roberta")
+    ),
 }
+
+
+def is_tested(name: str) -> bool:
+    """Whether a family is held back from the calibration, for either test."""
+    return FAMILIES[name].split != CALIBRATION

@@ -142,7 +142,8 @@ def test_work_that_fails_unexpectedly_leaves_a_failed_job(serve: Serve, home: Pa
     service = serve(TRIMTAB_DEVICE="cuda:99")
     job = service.diagnose(SMALL)
     assert job["state"] == "failed"
-    assert job["problem"]["title"]
+    assert job["problem"]["type"] == "urn:trimtab:problem:no-such-device"
+    assert len(job["attempts"]) == 1
     assert str(home) not in str(job["problem"])
     service.stop()
 

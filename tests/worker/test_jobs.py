@@ -1,4 +1,6 @@
 import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -61,6 +63,22 @@ class TestSubmit:
         jobs.submit(store, SPEC, idempotency_key="k")
         with pytest.raises(IdempotencyKeyReusedError):
             jobs.submit(store, OTHER_SPEC, idempotency_key="k")
+
+    def test_of_several_that_come_at_once_with_one_key_and_other_specs_one_is_taken(
+        self, store: Store
+    ) -> None:
+        together = threading.Barrier(6)
+
+        def ask(seed: int) -> bool:
+            spec = SPEC.model_copy(update={"seed": seed})
+            together.wait()
+            try:
+                return jobs.submit(store, spec, idempotency_key="k")[1]
+            except IdempotencyKeyReusedError:
+                return False
+
+        with ThreadPoolExecutor(6) as threads:
+            assert sum(threads.map(ask, range(6))) == 1
 
     def test_a_key_stands_for_its_body_whatever_device_there_is_now(self, store: Store) -> None:
         first, _ = jobs.submit(store, SPEC, idempotency_key="k", device_kind="cpu")

@@ -187,9 +187,14 @@ def spec_sha256(kind: JobName, body: dict[str, Any], device_kind: DeviceKind | N
 def hold_question(connection: Connection, digest: str) -> None:
     """Keep others from asking the same until the transaction ends, so that two who come together
     share one job."""
+    _lock(connection, int(digest[:15], 16))
+
+
+def _lock(connection: Connection, number: int | ColumnElement[int]) -> None:
+    """Hold what the number stands for until the transaction ends."""
     # SQLite has one writer anyway.
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(int(digest[:15], 16))))
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def earlier_job(
@@ -226,9 +231,12 @@ def _known_by_key(
 ) -> str | None:
     """The job that the key stands for, of which `said` are the columns that a request decides."""
     columns = tables.jobs.c
+    scoped = _scoped(requester, idempotency_key)
+    # Two requests that use it at the same time may ask for different things.
+    _lock(connection, func.hashtext(f"idempotency key {scoped}"))
     known = connection.execute(
         select(columns.id, columns.kind, *(columns[name] for name in said)).where(
-            columns.idempotency_key == _scoped(requester, idempotency_key)
+            columns.idempotency_key == scoped
         )
     ).one_or_none()
     if known is None:
@@ -285,10 +293,8 @@ def check_share(connection: Connection, requester: Requester) -> None:
 def hold_share(connection: Connection, requester: Requester) -> None:
     """Keep the requester from asking for more elsewhere until the transaction ends, so that two
     who come together do not both take the last place."""
-    # SQLite has one writer anyway.
-    if requester.most_unfinished is not None and connection.dialect.name == "postgresql":
-        lock = func.pg_advisory_xact_lock(func.hashtext(f"jobs of {requester.key_id}"))
-        connection.execute(select(lock))
+    if requester.most_unfinished is not None:
+        _lock(connection, func.hashtext(f"jobs of {requester.key_id}"))
 
 
 def hold_dataset(connection: Connection, data: DataSpec) -> None:

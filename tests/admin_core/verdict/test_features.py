@@ -41,7 +41,7 @@ PLACEMENTS = 18 * [NormPlacement.POST] + 6 * [NormPlacement.PRE]
 
 
 def named(probe: Probe, training: TrainingSpec) -> dict[str, float]:
-    values = features(probe, training, placements=PLACEMENTS, unigram=3.0)
+    values = features(probe, training, placements=PLACEMENTS, unigram=3.0, at_hand=0.2)
     return {feature.name: value for feature, value in zip(FEATURES, values, strict=True)}
 
 
@@ -87,7 +87,9 @@ class TestFeatures:
             gradient_norm=(math.inf, math.inf),
         )
         for probe in (PROBE, nothing):
-            values = features(probe, TrainingSpec(), placements=PLACEMENTS, unigram=3.0)
+            values = features(
+                probe, TrainingSpec(), placements=PLACEMENTS, unigram=3.0, at_hand=0.2
+            )
             assert len(values) == len(FEATURES)
             assert all(abs(value) <= LARGEST for value in values)
 

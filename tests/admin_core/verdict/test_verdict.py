@@ -47,7 +47,7 @@ class TestAVerdict:
     def test_calls_a_shallow_pre_ln_model_at_a_sound_rate_less_likely_to_fail(self) -> None:
         found = verdict(spec("pre_ln", 4, 3e-3))
         assert found.failure_probability is not None
-        assert found.failure_probability < 0.3
+        assert found.failure_probability < 0.45
         assert found.outcome is not Outcome.UNSTABLE
 
     def test_is_the_same_for_the_same_spec(self) -> None:
