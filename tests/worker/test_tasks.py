@@ -2,6 +2,7 @@
 environment names."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,42 @@ def test_a_job_outlives_a_database_that_is_away_at_any_one_statement(tmp_path: P
     states = printed_by(INTERRUPTED, tmp_path)
     assert len(states) > 2 * 10, "so few statements make no run and no conclusion"
     assert set(states) == {"succeeded"}
+
+
+BROKEN_GPU = """
+import torch
+
+from worker import jobs, tasks
+
+tasks.store.migrate()
+
+def refuse(device):
+    raise RuntimeError("CUDA error: device-side assert triggered")
+
+def fail(held, attempt):
+    raise RuntimeError("whatever a kernel leaves behind")
+
+torch.cuda.synchronize = refuse
+for began in (False, True):
+    torch.cuda.is_initialized = lambda: began
+    job_id, _ = jobs.submit(tasks.store, tasks.TINY, device_kind="cuda")
+    tasks.work_on(job_id, fail, worker="w")
+    print(jobs.get(tasks.store, job_id).problem["type"], flush=True)
+tasks._end_process_without_gpu()
+print("lives on")
+"""
+
+
+def test_a_process_that_cuda_refuses_all_work_ends_once_its_job_has_failed(tmp_path: Path) -> None:
+    # tests/app/test_gpu_service.py has it on a real GPU.
+    run = subprocess.run(
+        [sys.executable, "-c", BROKEN_GPU],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TRIMTAB_HOME": str(tmp_path), "TRIMTAB_DEVICE": "cuda:0"},
+    )
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    told = [line for line in run.stdout.splitlines() if line.startswith("urn:")]
+    # The first did not come to the GPU.
+    assert [problem.rpartition(":")[2] for problem in told] == ["unexpected", "gpu-lost"]
+    assert "lives on" not in run.stdout
