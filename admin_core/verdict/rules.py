@@ -31,7 +31,7 @@ from admin_core.report import (
 GROWTH_AT_RISK = 22.5
 GROWTH_UNSTABLE = 28.0
 UPDATE_SHARE_HARMLESS = 0.003
-UPDATE_SHARE_AT_RISK = 0.87
+UPDATE_SHARE_AT_RISK = 0.95
 
 THEORY_ERROR = 0.15
 """Standard error of the theory's slope: twice what separates it, at most, from the mean of five
