@@ -18,14 +18,13 @@ from typing import Any
 import torch
 
 from admin_core.analysis.amplification import random_output_change, states
-from admin_core.analysis.profiling import profile
 from admin_core.diagnosis import diagnose_spec
 from admin_core.models.streamed import StreamedTransformer
 from admin_core.models.transformer import Transformer
 from admin_core.residual import residual_branches
 from admin_core.sources import source_of
-from admin_core.spec import DiagnosisSpec, Stack, TransformerSpec
-from bench.performance import Row, diagnosis, machine, ratios
+from admin_core.spec import DiagnosisSpec, TransformerSpec
+from bench.performance import Row, diagnosis, machine, passes, ratios
 
 GPU = torch.device("cuda:0")
 RESULTS = Path("bench/results/on_gpu.jsonl")
@@ -54,14 +53,7 @@ def profile_rows() -> Iterator[Row]:
     model, batch = source.build(0), source.batch(0)
     assert isinstance(model, Transformer)
     branches = residual_branches(model)
-
-    @torch.no_grad()
-    def plain() -> None:
-        model.train()
-        model.states(**batch.inputs)
-
-    def profiled() -> None:
-        profile(model, branches, batch, admin_stacks=tuple(Stack), seed=0)
+    plain, profiled = passes(model, batch)
 
     def changed() -> None:
         before = states(model, branches, batch)

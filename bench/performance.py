@@ -118,11 +118,8 @@ def forward_and_backward(model: Transformer, batch: Batch) -> None:
     model.zero_grad()
 
 
-def profiling_rows() -> Iterator[Row]:
-    spec = diagnosis()
-    source = source_of(spec, CPU)
-    model, batch = source.build(0), source.batch(0)
-    assert isinstance(model, Transformer)
+def passes(model: Transformer, batch: Batch) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A forward pass and a profiling pass."""
     branches = residual_branches(model)
 
     @torch.no_grad()
@@ -133,6 +130,15 @@ def profiling_rows() -> Iterator[Row]:
     def profiled() -> None:
         profile(model, branches, batch, admin_stacks=tuple(Stack), seed=0)
 
+    return plain, profiled
+
+
+def profiling_rows() -> Iterator[Row]:
+    spec = diagnosis()
+    source = source_of(spec, CPU)
+    model, batch = source.build(0), source.batch(0)
+    assert isinstance(model, Transformer)
+    plain, profiled = passes(model, batch)
     yield Row(
         name="profiling pass / forward pass, built-in 6-6, width 512",
         target="at most 1.10",

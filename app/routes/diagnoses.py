@@ -128,7 +128,7 @@ def submit(
     check_diagnosis(spec, settings)
     check_data(spec, store, settings, sees=caller.sees)
     device_kind = settings.device_kind_for(spec.model)
-    job_id, made = jobs.take_on(
+    job_id, made = jobs.submit(
         store,
         spec,
         idempotency_key=idempotency_key,

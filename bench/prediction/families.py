@@ -171,7 +171,7 @@ def as_bart(model_type: str) -> ConfigOf:
 
 
 def as_bert(model_type: str) -> ConfigOf:
-    """Of an encoder in the manner of BERT."""
+    """Of a single stack that names its sizes as BERT does."""
 
     def config(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
         return {
@@ -199,18 +199,9 @@ def distilbert(_: random.Random, layers: int, width: int, heads: int) -> dict[st
     }
 
 
-def phi(_: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
-    return {
-        "model_type": "phi",
-        "num_hidden_layers": layers,
-        "hidden_size": width,
-        "intermediate_size": 4 * width,
-        "num_attention_heads": heads,
-        "max_position_embeddings": 128,
-        "vocab_size": 320,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-    }
+def phi(source: random.Random, layers: int, width: int, heads: int) -> dict[str, Any]:
+    own = {"bos_token_id": 0, "eos_token_id": 0}
+    return as_bert("phi")(source, layers, width, heads) | own
 
 
 CALIBRATION: Split = "calibration"

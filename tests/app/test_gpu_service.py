@@ -62,7 +62,7 @@ def test_a_second_worker_for_it_is_refused(serve: Serve, home: Path) -> None:
     service.stop()
 
 
-def test_running_work_stops_within_two_seconds(serve: Serve) -> None:
+def test_running_work_of_both_kinds_stops_when_told(serve: Serve) -> None:
     service = serve(TRIMTAB_DEVICE="auto")
     service.wait_until_ready()
     job_id = service.submit_and_see_running(LONG)
@@ -73,6 +73,7 @@ def test_running_work_stops_within_two_seconds(serve: Serve) -> None:
     until(lambda: look(service, race)["state"] == "running")
     assert service.http.delete(race["links"]["self"]).status_code == 202
     assert look(service, race, wait=30)["state"] == "cancelled"
+    # Two cancels of 2 seconds, and the start of the race in between.
     assert time.monotonic() - start < 6
     service.stop()
 

@@ -55,7 +55,6 @@ from worker.jobs.submitting import (
     no_such_dataset,
     spec_sha256,
     submit,
-    take_on,
 )
 from worker.jobs.workers import (
     drain,
@@ -115,7 +114,6 @@ __all__ = [
     "stop",
     "submit",
     "succeed",
-    "take_on",
     "unpublished",
     "worker_is_alive",
 ]

@@ -58,29 +58,6 @@ def submit(
     device_kind: DeviceKind = "cpu",
     requester: Requester = ANYBODY,
     announced: bool = False,
-) -> tuple[str, bool]:
-    """The id of the job for `spec`, and whether this call made it; otherwise as `take_on`."""
-    job_id, made = take_on(
-        store,
-        spec,
-        idempotency_key=idempotency_key,
-        reuse=reuse,
-        device_kind=device_kind,
-        requester=requester,
-        announced=announced,
-    )
-    return job_id, made is not None
-
-
-def take_on(
-    store: Store,
-    spec: DiagnosisSpec,
-    *,
-    idempotency_key: str | None = None,
-    reuse: Reuse = Reuse.NONE,
-    device_kind: DeviceKind = "cpu",
-    requester: Requester = ANYBODY,
-    announced: bool = False,
 ) -> tuple[str, Job | None]:
     """The id of the job for `spec`, and the job as it was written down if this call made it.
 
