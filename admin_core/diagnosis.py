@@ -58,9 +58,9 @@ STEP_COST = 3.3
 """Of one step of a probe, in forward passes."""
 PROBE_COST = 3.6
 """Of what a probe takes beside its steps: the model that is built for it, and the look back."""
-FORECASTS_OF_EDGES = 29
-FORECASTS_OF_PRESCRIPTIONS = 10
-"""Of a model that is not stable; a stable one needs none, and one that nothing mends some forty."""
+PROBES_OF_EDGES = 58
+PROBES_OF_PRESCRIPTIONS = 20
+"""Of a model that is not stable; a stable one needs none, and one that much mends fewer."""
 
 
 class Stages:
@@ -397,7 +397,7 @@ def _costs(plan: DiagnosisSpec | Plan) -> dict[str, float]:
     if wanted & {Analysis.AMPLIFICATION, *JUDGED}:
         costs["output change"] = 4.0 + 1.5 * plan.amplification.draws
     if wanted & JUDGED and isinstance(plan, DiagnosisSpec):
-        edges = FORECASTS_OF_EDGES if Analysis.EDGES in wanted else 0
-        forecast = PROBE_COST + STEP_COST * probe_steps(plan.training)
-        costs["probe"] = forecast * (1 + edges + FORECASTS_OF_PRESCRIPTIONS)
+        edges = PROBES_OF_EDGES if Analysis.EDGES in wanted else 0
+        probe = PROBE_COST + STEP_COST * probe_steps(plan.training)
+        costs["probe"] = probe * (1 + edges + PROBES_OF_PRESCRIPTIONS)
     return costs

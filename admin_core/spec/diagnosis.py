@@ -21,7 +21,7 @@ class Analysis(StrEnum):
     """Also the stability rules and the numeric range, which come from the same pass."""
     VERDICT = "verdict"
     EDGES = "edges"
-    """How far learning rate, warm-up and depth may go: some thirty probes, and so only if asked."""
+    """How far learning rate, warm-up and depth may go: some sixty probes, and so only if asked."""
 
 
 ALL_ANALYSES = tuple(analysis for analysis in Analysis if analysis is not Analysis.EDGES)

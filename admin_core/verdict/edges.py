@@ -31,11 +31,14 @@ LARGEST_RATE = 1e6
 
 LAYERS = (1, 2, 3, 4, 6, 8, 12, 18, 24)
 
+PROBES = 2
+"""Of each value."""
+
 Probability = Callable[[float], float]
 
 
 def find_edges(subject: Subject, forecaster: Forecaster) -> list[Edge]:
-    """The edges of learning rate, warm-up and layers, one forecast for each value tried.
+    """The edges of learning rate, warm-up and layers, PROBES probes for each value tried.
 
     Args:
         subject: within the calibrated range.
@@ -43,7 +46,8 @@ def find_edges(subject: Subject, forecaster: Forecaster) -> list[Edge]:
     spec = subject.training
 
     def failing(patch: dict[str, Any]) -> float:
-        return forecaster.forecast(patched(subject, patch)).failure_probability
+        changed = patched(subject, patch)
+        return forecaster.forecast(changed, probes=PROBES).failure_probability
 
     def at_rate(rate: float) -> float:
         return failing({"training": {"learning_rate": rate}})

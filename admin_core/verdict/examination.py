@@ -17,6 +17,7 @@ from admin_core.training.arm import profile_admin
 from admin_core.training.run_batches import RunBatches
 from admin_core.verdict.features import features
 from admin_core.verdict.probe import Probe, probe, probe_steps
+from admin_core.verdict.readable import readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ def examine(
         raise UnavailableError("all answers are the same, so that there is nothing to learn")
     at_hand = told_at_hand(seen)
     profile_admin(source, model, branches, batches.training(0), seed=seed)
+    read = readable(model, branches, (seen[0], seen[1]), seed=seed)
 
     def batch_of(step: int) -> Batch:
         before_step()
@@ -83,6 +85,7 @@ def examine(
             placements=[branch.norm_placement for branch in branches],
             unigram=unigram,
             at_hand=at_hand,
+            readable=read,
         ),
         depth=len(branches),
         at_hand=at_hand,

@@ -4,17 +4,19 @@ A sum of small regression trees, fitted to where the loss of real runs ended and
 numbers in `failure_model.json`, with where they come from:
 
     score         baseline + sum over trees of the value of the leaf that the features lead to
-    probability   1 / (1 + exp(-(slope * score + offset)))
+    probability   1 / (1 + exp(-(slope * mean score of the probes + offset)))
 
-slope and offset calibrate the score on runs of families that the trees had not seen. `python -m
+slope and offset calibrate the mean on runs of families that the trees had not seen. `python -m
 bench.prediction.fit` makes the file.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 
 from pydantic import BaseModel, ConfigDict
 
@@ -66,26 +68,27 @@ class FailureModel(BaseModel):
     calibrated: dict[str, Range]
     """By the quantity's path in a spec."""
 
-    def probability(self, features: Sequence[float]) -> float:
-        """That a run with these features fails."""
-        return self._logistic(self.score(features))
+    def probability(self, probes: Sequence[Sequence[float]]) -> float:
+        """That a run fails whose probes have these features."""
+        return self._logistic(fmean(self.score(features) for features in probes))
 
     def score(self, features: Sequence[float]) -> float:
         """Before calibration: how clearly the run fails."""
         return self.baseline + sum(tree.value[_path(tree, features)[-1]] for tree in self.trees)
 
-    def shares(self, features: Sequence[float]) -> dict[Cause, float]:
+    def shares(self, probes: Sequence[Sequence[float]]) -> dict[Cause, float]:
         """What each cause adds to the log-odds; they sum to log-odds less the average run's.
 
         Each step down a tree changes the mean of what lies below; the change belongs to the
         feature that was asked (Saabas, 2014).
         """
         found = dict.fromkeys(Cause, 0.0)
-        for tree in self.trees:
+        weight = self.slope / len(probes)
+        for tree, features in itertools.product(self.trees, probes):
             path = _path(tree, features)
             for node, child in zip(path, path[1:], strict=False):
                 cause = FEATURES[tree.feature[node]].cause
-                found[cause] += self.slope * (tree.value[child] - tree.value[node])
+                found[cause] += weight * (tree.value[child] - tree.value[node])
         return found
 
     def decisive(self, features: Sequence[float], cause: Cause) -> tuple[int, float]:

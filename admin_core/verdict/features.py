@@ -6,6 +6,7 @@ Notation:
     unigram   entropy of the tokens' frequencies, the loss of a model that knows nothing else
     late      mean over the last fourth of the probe's steps, each on a batch that no step has seen
     early     mean over the second fourth
+    H_q, n_q  entropy of a query's attention weights in nats, and the keys that it may see
 
 What cannot be measured (a gradient that is exactly zero, a model without logits) counts as if
 nothing was wrong with it.
@@ -84,6 +85,11 @@ FEATURES = (
         name="logit_deviation",
         cause=Cause.COLLAPSE,
         formula="standard deviation of the logits after the probe",
+    ),
+    Feature(
+        name="attention_entropy",
+        cause=Cause.COLLAPSE,
+        formula="least mean over queries of H_q / log n_q in an attention, after the probe",
     ),
     Feature(
         name="gradient_decay",
@@ -198,6 +204,12 @@ FEATURES = (
         formula="warm-up steps / steps",
     ),
     Feature(
+        name="readable",
+        cause=Cause.COLLAPSE,
+        formula="R^2 of a ridge regression of the answers on the fresh model's last states, on a "
+        "batch that it was not fitted to",
+    ),
+    Feature(
         name="told_at_hand",
         cause=Cause.TASK,
         formula="share of the answers' entropy that the token or the number of their place tells",
@@ -224,6 +236,7 @@ def features(
     placements: Sequence[NormPlacement],
     unigram: float,
     at_hand: float,
+    readable: float,
 ) -> list[float]:
     """One value for each of FEATURES, all finite.
 
@@ -233,6 +246,7 @@ def features(
         placements: of the norm of each sub-layer of all stacks.
         unigram: in nats.
         at_hand: of the data (`told_at_hand`).
+        readable: of the fresh model's last states (`readable`).
     """
     after, before = list(probe.after.values()), list(probe.before.values())
     losses, said = probe.losses[:-1], probe.predictions[:-1]  # without the look back
@@ -240,6 +254,7 @@ def features(
     alignments = [seen.alignment for seen in said]
     first, late = (losses[0], _late(losses)) if losses else (unigram, math.inf)
     last = probe.predictions[-1] if probe.predictions else None
+    attention = probe.attention_entropy
     length = effective_steps(training)
     excess = max(first - unigram, LEAST_EXCESS * unigram)
     slope = _slope(losses[len(losses) // 2 :])
@@ -248,6 +263,7 @@ def features(
         "token_similarity_before": _worst(-_log(1 - s.token_similarity) for s in before),
         "prediction_information": _log(last.information if last else 0.0),
         "logit_deviation": _log(last.deviation if last else 1.0),
+        "attention_entropy": 1.0 if attention is None else attention,
         "gradient_decay": _worst(abs(s.gradient_decay or 0.0) for s in after),
         "gradient_spread": _worst(s.gradient_spread or 0.0 for s in after),
         "state_gradient_decay": _worst(s.state_gradient_decay or 0.0 for s in after),
@@ -269,6 +285,7 @@ def features(
         "length": _log(length),
         "warm_up": math.log10(1 + training.warmup_steps),
         "warm_up_share": min(1.0, training.warmup_steps / training.steps),
+        "readable": readable,
         "told_at_hand": at_hand,
         "depth": math.log10(len(placements)),
         "post_ln": sum(p is NormPlacement.POST for p in placements) / len(placements),

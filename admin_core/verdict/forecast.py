@@ -19,7 +19,13 @@ class Forecast:
     """What was foretold, and from what."""
 
     failure_probability: float
-    examination: Examination
+    examinations: tuple[Examination, ...]
+    """One for each probe."""
+
+    @property
+    def features(self) -> list[list[float]]:
+        """Of each probe."""
+        return [found.features for found in self.examinations]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +33,7 @@ class Forecaster:
     """Probes one subject after another in the same way."""
 
     seed: int
-    """Of the probe's weights, data and dropout."""
+    """Of the first probe's weights, data and dropout; the next probe has the next seed."""
 
     device: torch.device
     dataset: Dataset | None = None
@@ -36,27 +42,31 @@ class Forecaster:
     before_step: Callable[[], None] = lambda: None
     """Called before every step of every probe; may raise `AnalysisCancelledError`."""
 
-    def forecast(self, subject: Subject, *, again: int = 0) -> Forecast:
+    def forecast(self, subject: Subject, *, probes: int = 1) -> Forecast:
         """The probability that a run of the subject diverges or stalls.
 
         Args:
-            again: the number of the probe; each has weights of its own.
+            probes: whose mean score it is made of; each has weights and batches of its own. Near
+                the edge chance decides what a few steps do: two tell more than one, at twice the
+                cost.
 
         Raises:
             DegenerateBranchError: an Admin model with a branch that no omega can be chosen for.
             InvalidSpecError: the model cannot be built, or takes no omegas.
             UnavailableError: there is nothing to probe, or to hold it against.
         """
-        found = examine(
-            subject,
-            seed=self.seed + again,
-            device=self.device,
-            dataset=self.dataset,
-            before_step=self.before_step,
+        found = tuple(
+            examine(
+                subject,
+                seed=self.seed + number,
+                device=self.device,
+                dataset=self.dataset,
+                before_step=self.before_step,
+            )
+            for number in range(probes)
         )
-        return Forecast(
-            failure_probability=failure_model().probability(found.features), examination=found
-        )
+        probability = failure_model().probability([each.features for each in found])
+        return Forecast(failure_probability=probability, examinations=found)
 
 
 def outside_calibration(subject: Subject) -> list[str]:

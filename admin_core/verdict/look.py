@@ -17,6 +17,7 @@ from torch import Tensor
 
 from admin_core.report import Role, StackName
 from admin_core.residual import ResidualBranch, at_states
+from admin_core.verdict.attention import AttentionWatch
 
 MAX_PLACES = 512
 """Places of the batch that similarity is taken over."""
@@ -49,10 +50,12 @@ class Look:
         self.similarity: dict[StackName, float] = {}
         self.state_gradients: dict[ResidualBranch, float] = {}
         self.stacks: dict[StackName, StackProbe] = {}
+        self.attention = AttentionWatch()
 
     def watch(self, hooks: ExitStack) -> None:
         """Have the pass looked at until `hooks` close."""
         hooks.enter_context(at_states(self.branches, self._see_state))
+        hooks.enter_context(self.attention)
 
     def keep(self) -> None:
         """Read the gradients off the parameters, after the backward pass."""

@@ -3,8 +3,7 @@
 Candidates stand in the order of what they change: Admin, which changes the initialisation alone,
 then the schedule, the learning rate, the weights' distribution, the place of the norms, then two of
 these together, the run's length, and at last a usual recipe in place of the whole training. Each is
-forecast, and those below LEVEL are prescribed. Where none is, the best of them is, if it makes the
-subject likelier to train than to fail.
+forecast, and those below LEVEL are prescribed; where none is, nothing is.
 """
 
 from collections.abc import Iterator
@@ -39,15 +38,15 @@ from admin_core.verdict.forecast import Forecaster, patched
 LEVEL = 0.15
 """The probability of failure that a prescription has to come below."""
 
-EVEN = 0.5
-"""Of failure as of training."""
-
 MOST = 3
 """Prescriptions in one verdict."""
 
+EVEN = 0.5
+"""Of failure as of training: what the first probe puts there a second one will not bring below
+LEVEL."""
+
 PROBES = 2
-"""Forecasts of one candidate, with weights of their own each; it has to stand all of them, so that
-a lucky probe does not become a prescription."""
+"""Of one candidate, so that a lucky one does not become a prescription."""
 
 DOES_NOT_FIT = (
     ValidationError,
@@ -77,41 +76,33 @@ class Candidate:
 
 
 def prescribe(subject: Subject, forecaster: Forecaster) -> list[Prescription]:
-    """Up to MOST changes after which the subject is predicted to train, the smallest first; or one
-    after which it is at least likelier to.
+    """Up to MOST changes after which the subject is predicted to train, the smallest first.
 
     Args:
         subject: within the calibrated range.
     """
     found: list[Prescription] = []
-    best = EVEN
-    at_best: Prescription | None = None
     for candidate in candidates(subject):
-        probability = _worst_of_several(subject, candidate, forecaster)
-        prescription = Prescription(
-            change=candidate.change, patch=candidate.patch, failure_probability=probability
-        )
+        probability = _foretold(subject, candidate, forecaster)
         if probability < LEVEL:
-            found.append(prescription)
-        elif probability < best:
-            best, at_best = probability, prescription
+            found.append(
+                Prescription(
+                    change=candidate.change, patch=candidate.patch, failure_probability=probability
+                )
+            )
         if len(found) == MOST:
             break
-    return found or ([at_best] if at_best is not None else [])
+    return found
 
 
-def _worst_of_several(subject: Subject, candidate: Candidate, forecaster: Forecaster) -> float:
-    """The largest probability of failure in PROBES forecasts, or the first that reaches EVEN; 1
-    where the change does not fit the model."""
+def _foretold(subject: Subject, candidate: Candidate, forecaster: Forecaster) -> float:
+    """The probability of failure after a change; 1 where it does not fit the model."""
     try:
         changed = patched(subject, candidate.patch)
-        worst = 0.0
-        for again in range(PROBES):
-            probability = forecaster.forecast(changed, again=again).failure_probability
-            worst = max(worst, probability)
-            if worst >= EVEN:
-                break
-        return worst
+        first = forecaster.forecast(changed).failure_probability
+        if first >= EVEN:
+            return first
+        return forecaster.forecast(changed, probes=PROBES).failure_probability
     except DOES_NOT_FIT:
         return 1.0
 

@@ -68,6 +68,10 @@ class Probe:
     after: dict[StackName, StackProbe]
     """In the last pass that was finite."""
 
+    attention_entropy: float | None
+    """Of the attention that is most concentrated, in the last pass that was finite, as a share of
+    what it could be (`AttentionWatch.least_entropy`); None where no attention was seen."""
+
     update_ratio: float
     """|W* - W| / |W| over all weight matrices, in the last step."""
 
@@ -147,6 +151,7 @@ def probe(
         finite=finite,
         before=looks[0].stacks,
         after=looks[-1].stacks,
+        attention_entropy=looks[-1].attention.least_entropy,
         update_ratio=step_taken.ratio if step_taken else 0.0,
         descent=step_taken.descent(losses) if step_taken and finite else None,
         gradient_norm=(norms[0], norms[-1]),
@@ -191,6 +196,7 @@ def _nothing_finite() -> Probe:
         finite=False,
         before={},
         after={},
+        attention_entropy=None,
         predictions=(),
         update_ratio=0.0,
         descent=None,

@@ -1,4 +1,8 @@
-"""Why a forecast is what it is: one reason for each cause that speaks for failure."""
+"""Why a forecast is what it is: one reason for each cause that speaks for failure.
+
+What a cause adds is the mean over the forecast's probes; what a reason tells in figures is of the
+first of them.
+"""
 
 from collections.abc import Iterator
 
@@ -25,8 +29,7 @@ def reasons(subject: Subject, foretold: Forecast) -> list[Reason]:
     """The causes that raise the probability, the strongest first; one that lowers it least, where
     none does, so that a stable verdict has a reason too."""
     model = failure_model()
-    found = foretold.examination.features
-    added = model.shares(found)
+    added = model.shares(foretold.features)
     strongest_first = sorted(Cause, key=lambda cause: -added[cause])
     for_failure = [c for c in strongest_first if added[c] > NOTHING_SPEAKS_FOR_FAILURE]
     total = sum(added[cause] for cause in for_failure)
@@ -45,12 +48,13 @@ def _reason(
     *,
     share: float,
 ) -> Reason:
-    column, threshold = model.decisive(foretold.examination.features, cause)
+    features = foretold.features[0]
+    column, threshold = model.decisive(features, cause)
     return Reason(
         rule=cause.value,
         outcome=outcome_of(model.probability_of_average_run(added)),
         path=_path(foretold, cause),
-        measured=foretold.examination.features[column],
+        measured=features[column],
         threshold=threshold,
         formula=FEATURES[column].formula,
         explanation=" ".join(_sentences(subject, foretold, cause)),
@@ -59,7 +63,7 @@ def _reason(
 
 
 def _path(foretold: Forecast, cause: Cause) -> str:
-    after = foretold.examination.probe.after
+    after = foretold.examinations[0].probe.after
     if not after:
         return "model"
     if cause is Cause.COLLAPSE:
@@ -72,7 +76,8 @@ def _path(foretold: Forecast, cause: Cause) -> str:
 
 
 def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[str]:
-    probe = foretold.examination.probe
+    examination = foretold.examinations[0]
+    probe = examination.probe
     training = subject.training
     steps = f"After {probe_steps(training)} steps"
     if not probe.finite:
@@ -84,6 +89,11 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
                     f"{steps} at up to the peak learning rate, the states of different tokens "
                     f"after the {stack} have a mean cosine of {found.token_similarity:.3f}, "
                     f"and had {probe.before[stack].token_similarity:.3f} before."
+                )
+            if probe.attention_entropy is not None:
+                yield (
+                    "The weights of the most concentrated attention have "
+                    f"{100 * probe.attention_entropy:.0f} % of the entropy that they could have."
                 )
             if probe.predictions:
                 yield (
@@ -133,8 +143,8 @@ def _sentences(subject: Subject, foretold: Forecast, cause: Cause) -> Iterator[s
         case Cause.TASK:
             yield (
                 f"The token or the number of its place tells "
-                f"{100 * foretold.examination.at_hand:.0f} % of what there is to know of an "
+                f"{100 * examination.at_hand:.0f} % of what there is to know of an "
                 "answer; the rest has to come from other places, through attention."
             )
         case Cause.DEPTH:
-            yield f"The model has {foretold.examination.depth} sub-layers."
+            yield f"The model has {examination.depth} sub-layers."

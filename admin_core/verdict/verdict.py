@@ -21,7 +21,7 @@ def judge(
 
     Args:
         by_growth: the verdict of the growth rules.
-        with_edges: whether the edges are looked for, which takes some thirty probes.
+        with_edges: whether the edges are looked for, which takes some sixty probes.
     """
     outside = outside_calibration(subject)
     if outside:

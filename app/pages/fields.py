@@ -145,7 +145,7 @@ ANALYSES: Options = (
     (Analysis.AMPLIFICATION.value, "output change"),
     (Analysis.DEPENDENCY.value, "dependency"),
     (Analysis.GRADIENTS.value, "gradients"),
-    (Analysis.EDGES.value, "edges (some thirty probes more)"),
+    (Analysis.EDGES.value, "edges (some sixty probes more)"),
 )
 
 assert {value for value, _ in ANALYSES} == set(Analysis)

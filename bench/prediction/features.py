@@ -1,13 +1,13 @@
 """Measure the features of every configuration whose outcome is known.
 
-    python -m bench.prediction.features    # about a second a configuration, on one core
+    python -m bench.prediction.features    # about two seconds a configuration, on one core
 
 The probe's model has other weights than the run's: its seed is the run's plus SEED_OFFSET, because
-the one who asks for a verdict will not train with the very weights that were probed.
+the one who asks for a verdict will not train with the very weights that were probed. Each is probed
+twice, so that the model of failure is not fitted to what chance did in one probe.
 """
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,22 @@ from bench.prediction.outcomes import stored
 
 MEASURED = Path(__file__).parent / "data" / "features.jsonl"
 SEED_OFFSET = 100_000
+PROBES = 2
+"""Of each configuration; the next one has a seed that is SEED_OFFSET higher."""
 
 
 def measured(row: dict[str, Any]) -> dict[str, Any]:
-    """The features of one outcome's configuration, and what they cost."""
+    """The features of one outcome's configuration, of each probe."""
     run = RunSpec.model_validate({"name": "probe", **row["spec"]})
-    started = time.perf_counter()
-    found = examine(run, seed=row["seed"] + SEED_OFFSET, device=torch.device("cpu"))
+    seeds = [row["seed"] + SEED_OFFSET * probe for probe in range(1, PROBES + 1)]
+    found = [examine(run, seed=seed, device=torch.device("cpu")).features for seed in seeds]
     return {
         "family": row["family"],
         "number": row["number"],
         "features": {
-            feature.name: round(value, 4)
-            for feature, value in zip(FEATURES, found.features, strict=True)
+            feature.name: [round(value, 4) for value in values]
+            for feature, *values in zip(FEATURES, *found, strict=True)
         },
-        "seconds": round(time.perf_counter() - started, 3),
     }
 
 

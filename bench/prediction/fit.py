@@ -22,6 +22,7 @@ from admin_core.training.outcomes import STALLED_SHARE
 from admin_core.verdict.failure_model import FILE
 from admin_core.verdict.features import FEATURES
 from admin_core.verdict.forecast import quantities
+from bench.prediction.features import PROBES
 from bench.prediction.rows import Row, rows
 
 FOLDS = 17
@@ -44,7 +45,7 @@ def boosted() -> Any:
     return HistGradientBoostingRegressor(
         max_iter=200,
         learning_rate=0.05,
-        max_depth=4,
+        max_depth=5,
         max_features=0.25,
         min_samples_leaf=6,
         l2_regularization=2.0,
@@ -55,24 +56,25 @@ def boosted() -> Any:
 
 
 def matrix(chosen: list[Row]) -> tuple[Any, Any, Any]:
-    """Features, failures and families of some rows."""
-    x = np.array([[row.features[name] for name in NAMES] for row in chosen])
-    y = np.array([row.failed for row in chosen])
-    return x, y, np.array([row.family for row in chosen])
+    """Features, failures and families of all probes of some rows, one after the other."""
+    probes = [[[row.features[name][i] for name in NAMES] for i in range(PROBES)] for row in chosen]
+    x = np.array(probes).reshape(-1, len(NAMES))
+    y = np.array([row.failed for row in chosen]).repeat(PROBES)
+    return x, y, np.array([row.family for row in chosen]).repeat(PROBES)
 
 
 def clearness(chosen: list[Row]) -> Any:
-    """How clearly each row failed, from -1 to 1: what the trees are fitted to.
+    """How clearly the run of each probe failed, from -1 to 1: what the trees are fitted to.
 
     A third of the runs end within a tenth of the loss that parts trained from stalled. A run just
     above it has little more to teach than one just below, and less than one that never moved.
     """
     share = np.array([row.final_share for row in chosen])
-    return np.tanh((share - STALLED_SHARE) / BLUR)
+    return np.tanh((share - STALLED_SHARE) / BLUR).repeat(PROBES)
 
 
 def scores_of_unseen_families(x: Any, clear: Any, families: Any) -> Any:
-    """Each row's score by a model that has not seen its family."""
+    """Each probe's score by a model that has not seen its family."""
     scores = np.zeros(len(clear))
     folds = GroupKFold(FOLDS, shuffle=True, random_state=SEED)
     for seen, unseen in folds.split(x, clear, families):
@@ -142,7 +144,8 @@ def main() -> None:
                     "trimtab": version("trimtab"),
                     "scikit_learn": sklearn.__version__,
                     "runs": len(chosen),
-                    "failures": int(y.sum()),
+                    "failures": sum(row.failed for row in chosen),
+                    "probes": len(x),
                     "families": len(set(families)),
                 },
                 "features": NAMES,
@@ -158,7 +161,7 @@ def main() -> None:
         + "\n"
     )
     loss = -np.mean(np.log(np.where(y, probabilities, 1 - probabilities)))
-    print(f"{len(chosen)} runs, {y.sum()} failures, {len(set(families))} families")
+    print(f"{len(chosen)} runs, {len(x)} probes, {len(set(families))} families")
     print(f"unseen families: log loss {loss:.3f}, base {base_loss(y):.3f}")
     print(f"at risk from {at_risk:.3f}, unstable from {unstable:.3f}")
 

@@ -2,7 +2,7 @@
 
     python -m bench.prediction.report    # seconds; from the files that the other commands left
 
-Everything between the two marks of the page is written anew.
+Everything between the two marks of the page is written anew, and the reliability diagram.
 """
 
 import operator
@@ -15,6 +15,8 @@ from admin_core.report import Outcome
 from admin_core.training.outcomes import STALLED_SHARE
 from admin_core.verdict.failure_model import failure_model
 from admin_core.verdict.reasons import outcome_of
+from bench.figures.look import svg
+from bench.figures.reliability import chart
 from bench.prediction.cost import COSTS
 from bench.prediction.edges import FOUND
 from bench.prediction.measures import auroc, expected_calibration_error, reliability
@@ -24,18 +26,24 @@ from bench.prediction.rows import Row, rows
 from bench.prediction.verdicts import probability
 
 PAGE = Path(__file__).parents[2] / "docs" / "verdict.md"
+DIAGRAM = PAGE.parent / "figures" / "verdict-reliability.svg"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+PATIENTS = 30
+"""Configurations that the target for prescriptions speaks of."""
 
 Score = Callable[[Row], float]
 BASELINES: dict[str, Score] = {
     "learning rate alone": lambda row: row.spec["training"]["learning_rate"],
-    "depth alone": lambda row: row.features["depth"],
-    "gradient decay after the probe alone": lambda row: row.features["gradient_decay"],
-    "token similarity after the probe alone": lambda row: row.features["token_similarity"],
-    "loss after the probe alone": lambda row: row.features["loss_late"],
-    "fall of the loss in the probe alone": lambda row: -row.features["loss_fall"],
-    "gain from context after the probe alone": lambda row: -row.features["context_gain"],
-    "fit of places to their answers after the probe alone": lambda row: -row.features["alignment"],
+    "depth alone": lambda row: row.features["depth"][0],
+    "gradient decay after the probe alone": lambda row: row.features["gradient_decay"][0],
+    "token similarity after the probe alone": lambda row: row.features["token_similarity"][0],
+    "loss after the probe alone": lambda row: row.features["loss_late"][0],
+    "fall of the loss in the probe alone": lambda row: -row.features["loss_fall"][0],
+    "gain from context after the probe alone": lambda row: -row.features["context_gain"][0],
+    "fit of places to their answers after the probe alone": lambda row: (
+        -row.features["alignment"][0]
+    ),
     "output change under one step at the peak learning rate": lambda row: row.update,
     "growth of the output change over depth": lambda row: row.growth,
 }
@@ -137,13 +145,17 @@ def confusion(tested: Sequence[Row]) -> str:
     )
 
 
+def bins_of(tested: Sequence[Row]) -> list[tuple[int, float, float]]:
+    """Runs, mean probability and share of failures of each tenth of the probabilities."""
+    return reliability([probability(row) for row in tested], [row.failed for row in tested])
+
+
 def calibration(tested: Sequence[Row]) -> str:
-    failed = [row.failed for row in tested]
-    bins = reliability([probability(row) for row in tested], failed)
-    return table(
+    rows_of_bins = table(
         ["runs", "mean probability", "share that failed"],
-        [[str(n), number(p, 2), number(share, 2)] for n, p, share in bins],
+        [[str(n), number(p, 2), number(share, 2)] for n, p, share in bins_of(tested)],
     )
+    return f"![Reliability diagram](figures/{DIAGRAM.name})\n\n{rows_of_bins}"
 
 
 def summary(every: Sequence[Row]) -> str:
@@ -230,8 +242,8 @@ def prescriptions() -> str:
     tried = stored(TRIED)
     if not tried:
         return "No prescriptions have been tried yet."
-    with_one = [row for row in tried if row["change"]]
-    trains = sum(row["trains"] for row in with_one)
+    first = tried[:PATIENTS]
+    helped = [row for row in tried if row["change"]]
     body = [
         [
             f"{row['family']}/{row['number']}",
@@ -243,8 +255,11 @@ def prescriptions() -> str:
     ]
     header = ["configuration that failed", "first prescription", "predicted failure", "it then"]
     return (
-        f"The first prescription trains in {trains} of {len(tried)} (target: 27 of 30); for "
-        f"{len(tried) - len(with_one)} none was found.\n\n{table(header, body)}"
+        f"Of the first {len(first)} configurations the first prescription trains in "
+        f"{sum(row['trains'] for row in first)} (target: 27 of 30), and none was found for "
+        f"{sum(row['change'] is None for row in first)}. Of all {len(tried)} that were tried "
+        f"{len(helped)} have one, and {sum(row['trains'] for row in helped)} of these train."
+        f"\n\n{table(header, body)}"
     )
 
 
@@ -306,6 +321,8 @@ def main() -> None:
     before, rest = page.split(BEGIN)
     after = rest.split(END)[1]
     PAGE.write_text(f"{before}{BEGIN}\n\n{measured()}\n\n{END}{after}")
+    tested = [row for row in rows() if row.split != "calibration"]
+    DIAGRAM.write_text(svg(chart(bins_of(tested))))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ class Row:
     number: int
     split: str
     spec: dict[str, Any]
-    features: dict[str, float]
+    features: dict[str, list[float]]
+    """Of each probe; the first is the one that a verdict would have made."""
     failed: bool
     """Whether the run diverged or stalled."""
     final_share: float

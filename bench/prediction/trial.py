@@ -77,7 +77,7 @@ def main() -> None:
             file.write(json.dumps(row) + "\n")
     rows = list(found.values())
     failed = [row["final_share"] is None or row["final_share"] >= STALLED_SHARE for row in rows]
-    foretold = [failure_model().probability(row["features"]) for row in rows]
+    foretold = [failure_model().probability([row["features"]]) for row in rows]
     for p, row in sorted(zip(foretold, rows, strict=True), key=lambda pair: pair[0]):
         print(f"{p:.2f}  {row['final_share']}  {row['name']}")
     print(

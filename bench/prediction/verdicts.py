@@ -6,5 +6,5 @@ from bench.prediction.rows import Row
 
 
 def probability(row: Row) -> float:
-    """Of failure."""
-    return failure_model().probability([row.features[feature.name] for feature in FEATURES])
+    """Of failure, from the first probe."""
+    return failure_model().probability([[row.features[feature.name][0] for feature in FEATURES]])

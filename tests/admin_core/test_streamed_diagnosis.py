@@ -195,10 +195,10 @@ class TestTheLimits:
 
 
 @pytest.mark.slow
-def test_two_thousand_sublayers_are_diagnosed_and_their_report_stays_linear() -> None:
-    model = small("decoder_only", decoder_layers=1_000, d_model=4, num_heads=1, scheme="admin")
+def test_a_thousand_sublayers_are_diagnosed_and_their_report_stays_linear() -> None:
+    model = small("decoder_only", decoder_layers=500, d_model=4, num_heads=1, scheme="admin")
     spec = diagnosis(model, analyses=["omega", "amplification"], amplification={"draws": 1})
     report = diagnose_spec(spec, limits=STREAMED)
-    assert len(report.branches) == 2_000
-    assert len(report.model_dump_json()) < 2_000 * 1_500
+    assert len(report.branches) == 1_000
+    assert len(report.model_dump_json()) < 1_000 * 1_500
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 2**20

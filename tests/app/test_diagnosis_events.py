@@ -11,7 +11,7 @@ PROBED: dict[str, Any] = SMALL | {
     "training": {"batch_size": 4, "sequence_length": 16, "steps": 200, "warmup_steps": 20},
     "analyses": ["verdict", "edges"],
 }
-"""A request that is judged by some thirty probes, which takes seconds."""
+"""A request that is judged by some sixty probes, which takes seconds."""
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,10 @@ from sklearn.metrics import roc_auc_score
 from admin_core.verdict.failure_model import failure_model
 from bench.prediction.draw import draw
 from bench.prediction.families import FAMILIES
+from bench.prediction.features import measured
 from bench.prediction.fit import boosted, clearness, matrix
 from bench.prediction.measures import auroc, expected_calibration_error, reliability
+from bench.prediction.outcomes import stored
 from bench.prediction.rows import rows
 from bench.prediction.verdicts import probability
 
@@ -28,6 +30,20 @@ class TestTheData:
                 <= row.spec["model"].items()
             )
             assert seed == row.number
+
+    def test_have_the_features_that_probes_find(self) -> None:
+        # Of a task that is drawn, because the embedded text is another in other Pythons.
+        drawn = [row for row in stored() if row["family"] == "encoder/pre_ln"]
+        calm = min(drawn, key=lambda row: row["spec"]["training"]["learning_rate"])
+        kept = next(
+            row.features
+            for row in ROWS
+            if (row.family, row.number) == (calm["family"], calm["number"])
+        )
+        found = measured(calm)["features"]
+        assert found.keys() == kept.keys()
+        for name, values in found.items():
+            assert values == pytest.approx(kept[name], abs=0.02), name
 
     def test_split_by_family(self) -> None:
         assert all(row.split == FAMILIES[row.family].split for row in ROWS)
@@ -49,7 +65,7 @@ class TestTheFit:
         assert ours is not None
         assert ours > 0.9
         for name in tested[0].features:
-            alone = auroc([row.features[name] for row in tested], failed)
+            alone = auroc([row.features[name][0] for row in tested], failed)
             assert alone is not None
             assert max(alone, 1 - alone) < ours
 

@@ -56,14 +56,23 @@ class TestTheShares:
         average = MODEL.baseline + sum(tree.value[0] for tree in MODEL.trees)
         for features in SOME_FEATURES:
             expected = MODEL.slope * (MODEL.score(features) - average)
-            assert sum(MODEL.shares(features).values()) == pytest.approx(expected)
+            assert sum(MODEL.shares([features]).values()) == pytest.approx(expected)
 
-    def test_speak_of_every_cause(self) -> None:
-        assert set(MODEL.shares(SOME_FEATURES[0])) == set(Cause)
+    def test_of_several_probes_are_the_mean_of_each_ones(self) -> None:
+        each = [MODEL.shares([features]) for features in SOME_FEATURES[:3]]
+        together = MODEL.shares(SOME_FEATURES[:3])
+        for cause in Cause:
+            mean = sum(shares[cause] for shares in each) / 3
+            assert together[cause] == pytest.approx(mean)
 
 
 class TestTheProbability:
     def test_is_the_logistic_function_of_the_calibrated_score(self) -> None:
         features = SOME_FEATURES[0]
         log_odds = MODEL.slope * MODEL.score(features) + MODEL.offset
-        assert MODEL.probability(features) == pytest.approx(1 / (1 + math.exp(-log_odds)))
+        assert MODEL.probability([features]) == pytest.approx(1 / (1 + math.exp(-log_odds)))
+
+    def test_of_several_probes_is_that_of_their_mean_score(self) -> None:
+        one, other = SOME_FEATURES[:2]
+        log_odds = MODEL.slope * (MODEL.score(one) + MODEL.score(other)) / 2 + MODEL.offset
+        assert MODEL.probability([one, other]) == pytest.approx(1 / (1 + math.exp(-log_odds)))

@@ -31,6 +31,7 @@ PROBE = Probe(
     finite=True,
     before={Stack.DECODER: CALM},
     after={Stack.DECODER: CALM},
+    attention_entropy=0.9,
     update_ratio=0.01,
     descent=0.9,
     gradient_norm=(1.0, 2.0),
@@ -41,7 +42,9 @@ PLACEMENTS = 18 * [NormPlacement.POST] + 6 * [NormPlacement.PRE]
 
 
 def named(probe: Probe, training: TrainingSpec) -> dict[str, float]:
-    values = features(probe, training, placements=PLACEMENTS, unigram=3.0, at_hand=0.2)
+    values = features(
+        probe, training, placements=PLACEMENTS, unigram=3.0, at_hand=0.2, readable=0.1
+    )
     return {feature.name: value for feature, value in zip(FEATURES, values, strict=True)}
 
 
@@ -88,7 +91,7 @@ class TestFeatures:
         )
         for probe in (PROBE, nothing):
             values = features(
-                probe, TrainingSpec(), placements=PLACEMENTS, unigram=3.0, at_hand=0.2
+                probe, TrainingSpec(), placements=PLACEMENTS, unigram=3.0, at_hand=0.2, readable=0.1
             )
             assert len(values) == len(FEATURES)
             assert all(abs(value) <= LARGEST for value in values)

@@ -8,7 +8,7 @@ from admin_core.report import Prescription
 from admin_core.spec import Scheme, Subject
 from admin_core.verdict.failure_model import failure_model
 from admin_core.verdict.forecast import Forecaster, patched
-from admin_core.verdict.prescriptions import candidates, prescribe
+from admin_core.verdict.prescriptions import LEVEL, candidates, prescribe
 
 
 def subject(scheme: object = "post_ln", **training: object) -> Subject:
@@ -82,13 +82,13 @@ class Foretold(NamedTuple):
 
 
 class Foreteller:
-    """Knows the future from the learning rate and the number of the probe alone."""
+    """Knows the future from the learning rate and the number of probes alone."""
 
     def __init__(self, probability: Callable[[float, int], float]) -> None:
         self.probability = probability
 
-    def forecast(self, subject: Subject, *, again: int = 0) -> Foretold:
-        return Foretold(self.probability(subject.training.learning_rate, again))
+    def forecast(self, subject: Subject, *, probes: int = 1) -> Foretold:
+        return Foretold(self.probability(subject.training.learning_rate, probes))
 
 
 def prescribed(probability: Callable[[float, int], float]) -> list[Prescription]:
@@ -102,13 +102,19 @@ class TestPrescriptions:
         assert found[0].patch == {"training": {"learning_rate": 2.67e-3}}
         assert all(each.failure_probability == 0.05 for each in found)
 
-    def test_stand_a_second_probe(self) -> None:
-        assert prescribed(lambda _, again: 0.05 if again == 0 else 0.9) == []
+    def test_are_none_where_nothing_comes_below_the_level(self) -> None:
+        assert prescribed(lambda *_: LEVEL) == []
 
-    def test_are_the_best_there_is_where_none_is_sure_to_help(self) -> None:
-        found = prescribed(lambda rate, _: min(0.99, 0.2 + rate * 100))
-        assert [each.patch for each in found] == [{"training": {"learning_rate": 8.89e-4}}]
-        assert found[0].failure_probability == pytest.approx(0.2889)
+    def test_are_not_what_one_lucky_probe_speaks_for(self) -> None:
+        assert prescribed(lambda _, probes: 0.05 if probes == 1 else 0.3) == []
+        assert len(prescribed(lambda _, probes: 0.3 if probes == 1 else 0.05)) == 3
 
-    def test_are_none_where_nothing_makes_it_likelier_to_train_than_to_fail(self) -> None:
-        assert prescribed(lambda *_: 0.5) == []
+    def test_are_not_looked_for_where_the_first_probe_is_hopeless(self) -> None:
+        asked: list[int] = []
+
+        def probability(_: float, probes: int) -> float:
+            asked.append(probes)
+            return 0.5
+
+        assert prescribed(probability) == []
+        assert set(asked) == {1}
