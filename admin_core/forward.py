@@ -16,7 +16,13 @@ from admin_core.residual import ResidualBranch, SubLayerBranch
 _OURS = Path(__file__).parent
 """Where this package's code lies."""
 
-_HANDS_ON = ("recognition.py", "attention_watch.py", "trace.py", "passes.py")
+_HANDS_ON = (
+    "recognition.py",
+    "attention_watch.py",
+    "attention_entropy.py",
+    "trace.py",
+    "passes.py",
+)
 """Files of it through which a watched model's own calls go."""
 
 

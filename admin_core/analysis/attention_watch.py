@@ -22,6 +22,9 @@ from admin_core.residual import ResidualBranch
 OnLogits = Callable[[StackName, str, LogitRange], None]
 """Called with the stack, the path of the module that attends, and what was found."""
 
+OnCall = Callable[[Tensor, Tensor, Tensor | None, bool, float | None], None]
+"""Called with queries, keys, mask, whether it is causal, and scale of one attention."""
+
 
 @contextmanager
 def watching_attention(branches: Sequence[ResidualBranch], see: OnLogits) -> Iterator[None]:
@@ -35,22 +38,29 @@ def watching_attention(branches: Sequence[ResidualBranch], see: OnLogits) -> Ite
     def leave(*_: Any) -> None:
         inside.pop()
 
+    def look(
+        query: Tensor, key: Tensor, mask: Tensor | None, causal: bool, scale: float | None
+    ) -> None:
+        if inside:
+            see(*inside[-1], logit_range(query, key, causal=causal, mask=mask, scale=scale))
+
     with ExitStack() as hooks:
         for branch in branches:
             for path, module in branch.modules.items():
                 if any(module.children()) and not isinstance(module, Attention):
                     hooks.enter_context(module.register_forward_pre_hook(enter(branch.stack, path)))
                     hooks.enter_context(module.register_forward_hook(leave, always_call=True))
-        hooks.enter_context(_AttentionMode(inside, see))
+        hooks.enter_context(AttentionMode(look))
         yield
 
 
-class _AttentionMode(TorchFunctionMode):
-    """Sees each call of torch's attention, and lets it be."""
+class AttentionMode(TorchFunctionMode):
+    """Sees each call of torch's attention that has batch, heads, places and features, and lets it
+    be."""
 
-    def __init__(self, inside: Sequence[tuple[StackName, str]], see: OnLogits) -> None:
+    def __init__(self, look: OnCall) -> None:
         super().__init__()
-        self.inside, self.see = inside, see
+        self.look = look
 
     def __torch_function__(
         self,
@@ -60,12 +70,12 @@ class _AttentionMode(TorchFunctionMode):
         options: Mapping[str, Any] | None = None,
     ) -> Any:
         options = options or {}
-        if function is F.scaled_dot_product_attention and self.inside:
+        if function is F.scaled_dot_product_attention:
             with torch._C.DisableTorchFunction():
-                self._look(*arguments, **options)
+                self._see(*arguments, **options)
         return function(*arguments, **options)
 
-    def _look(
+    def _see(
         self,
         query: Tensor,
         key: Tensor,
@@ -76,13 +86,6 @@ class _AttentionMode(TorchFunctionMode):
         scale: float | None = None,
         **_: Any,
     ) -> None:
-        if query.ndim != 4 or key.ndim != 4:
-            return
-        found = logit_range(
-            query.detach(),
-            key.detach(),
-            causal=is_causal,
-            mask=None if attn_mask is None else attn_mask.detach(),
-            scale=scale,
-        )
-        self.see(*self.inside[-1], found)
+        if query.ndim == 4 and key.ndim == 4:
+            mask = None if attn_mask is None else attn_mask.detach()
+            self.look(query.detach(), key.detach(), mask, is_causal, scale)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from admin_core.report import Role, StackName
 from admin_core.residual import ResidualBranch, at_states
-from admin_core.verdict.attention import AttentionWatch
+from admin_core.verdict.attention_entropy import AttentionWatch
 
 MAX_PLACES = 512
 """Places of the batch that similarity is taken over."""

@@ -310,7 +310,7 @@ def measured() -> str:
         horizon(),
         "### The largest stable learning rate\n\n`python -m bench.prediction.edges`",
         edges(),
-        "### Prescriptions\n\n`python -m bench.prediction.prescriptions`",
+        "### Prescriptions\n\n`python -m bench.prediction.prescriptions --configurations 59`",
         prescriptions(),
     ]
     return "\n\n".join(sections)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from admin_core.sources import source_of
-from admin_core.verdict.attention import AttentionWatch, entropy_share
+from admin_core.verdict.attention_entropy import AttentionWatch, entropy_share
 from tests.admin_core.verdict.test_probe import CPU, run_spec
 
 SHAPE = 2, 3, 5, 8
