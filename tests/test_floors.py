@@ -3,8 +3,11 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+
+from admin_core import forward
 
 SERVICE_LIBRARIES = {"fastapi", "starlette", "uvicorn", "celery", "kombu", "redis", "sqlalchemy"}
 
@@ -71,3 +74,13 @@ def test_the_command_line_starts_quickly() -> None:
     assert loaded_by("import app, app.cli", {"torch", "celery", "fastapi"}) == set()
     # Well under a second where nothing else runs.
     assert time.perf_counter() - start < 2
+
+
+def test_every_file_that_a_watched_models_calls_go_through_is_known_to_hand_them_on() -> None:
+    # Or else a model that fails while it is watched would be blamed on our code.
+    watching = {
+        path.name
+        for path in Path(forward.__file__).parent.rglob("*.py")
+        if "def __torch_function__" in path.read_text()
+    }
+    assert watching <= set(forward._HANDS_ON)

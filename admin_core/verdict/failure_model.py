@@ -6,8 +6,8 @@ numbers in `failure_model.json`, with where they come from:
     score         baseline + sum over trees of the value of the leaf that the features lead to
     probability   1 / (1 + exp(-(slope * mean score of the probes + offset)))
 
-slope and offset calibrate one probe's score on runs of families that the trees had not seen. `python -m
-bench.prediction.fit` makes the file.
+slope and offset calibrate one probe's score on runs of families that the trees had not seen.
+`python -m bench.prediction.fit` makes the file.
 """
 
 import itertools
