@@ -29,8 +29,17 @@ def ambient(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
     random state is untouched."""
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(derived_seed(seed, purpose))
+        seed_ambient(derived_seed(seed, purpose), device)
         yield
+
+
+def seed_ambient(seed: int, device: torch.device) -> None:
+    """Seed what dropout on `device` draws from. `torch.manual_seed` would seed every device, and
+    where CUDA has not begun it writes down the whole stack to do so later, at each step anew."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 class HeldStream:

@@ -26,7 +26,7 @@ from admin_core.progress import OnProgress, Progress, ignore_progress
 from admin_core.race_report import RacePoint, SeedResult, Stopped, ValidationPoint
 from admin_core.race_spec import RunSpec
 from admin_core.residual import ResidualBranch
-from admin_core.seeds import derived_seed
+from admin_core.seeds import derived_seed, seed_ambient
 from admin_core.size import Limits
 from admin_core.sources import Source, source_of
 from admin_core.training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -145,7 +145,7 @@ def train_arm(
             step = state.step + 1
             learning_rate = learning_rate_at(step, training)
             started = time.perf_counter()
-            torch.manual_seed(derived_seed(seed, f"dropout.{step}"))
+            seed_ambient(derived_seed(seed, f"dropout.{step}"), on)
             drawn = batches.of_step(step)
             loss = training_step(model, optimizer, drawn, training, learning_rate=learning_rate)
             state.step = step

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from admin_core.data.batch import Batch
 from admin_core.errors import NoLossError
@@ -104,6 +105,7 @@ def probe(
     steps = probe_steps(training)
     training = _at_full_rate(training)
     optimizer = make_optimizer(model, training)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
     losses: list[float] = []
     said: list[Predictions] = []
     looks: list[Look] = []
@@ -127,7 +129,8 @@ def probe(
                 break
             to_minimise.backward()  # type: ignore[no-untyped-call]
         losses.append(float(loss))
-        norms.append(norm(weight.grad for weight in model.parameters()))
+        length = get_total_norm(w.grad for w in weights if w.grad is not None)
+        norms.append(float(length))
         if look is not None:
             look.keep()
             looks.append(look)
@@ -135,11 +138,11 @@ def probe(
             break
         clipped = 1.0
         if training.clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+            clip_grads_with_norm_(weights, training.clip_norm, length)
             clipped = min(1.0, training.clip_norm / max(norms[-1], 1e-30))
         _set_rate(optimizer, training.learning_rate * probe_rate(training, step + 1))
         if step == steps - 1:
-            step_taken = _Step(model, clipped)
+            step_taken = _Step(weights, clipped)
         optimizer.step()
         if step_taken is not None:
             step_taken.measure()
@@ -161,10 +164,10 @@ def probe(
 class _Step:
     """The last step, as it is taken."""
 
-    def __init__(self, model: nn.Module, clipped: float) -> None:
+    def __init__(self, weights: Sequence[nn.Parameter], clipped: float) -> None:
         """`clipped` is the factor that clipping left of the gradient."""
-        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
-        self.before = [weight.detach().clone() for weight in self.weights]
+        self.weights = weights
+        self.before = [weight.detach().clone() for weight in weights]
         self.clipped = clipped
         self.ratio = 0.0
         self.promised = 0.0

@@ -2,7 +2,8 @@
 
 import math
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from admin_core.race_spec import RunSpec
@@ -12,6 +13,7 @@ LAYERS = (2, 3, 4, 6, 8, 12, 18, 24)
 ADAM_RATES = (3e-4, 3e-2)
 SGD_RATES = (3e-3, 3.0)
 HOT_RATES = (1e-2, 3e-1)
+RECIPE_RATES = (1e-3, 4e-3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Campaign:
     adam_rates: tuple[float, float] = ADAM_RATES
     max_states: int
     """Layers times tokens times features: what a run on one core has the time for."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What is not drawn."""
 
 
 SHORT = Campaign(
@@ -62,7 +66,25 @@ HOT = Campaign(
 """At rates at which most models fail and some do not, where the edge of many lies."""
 
 
-CAMPAIGNS = (SHORT, LONG, HOT)
+RECIPE = Campaign(
+    first=3_000,
+    widths=(32, 48, 64, 96, 128),
+    steps=(400, 600),
+    warmup_steps=(40, 60),
+    batch_sizes=(8, 8, 16),
+    sequence_lengths=(16, 32, 32),
+    adam_rates=RECIPE_RATES,
+    max_states=12 * 8 * 32 * 64,
+    training={
+        "optimizer": "adam",
+        "betas": [0.9, 0.98],
+        "schedule": "inverse_sqrt",
+        "clip_norm": 1.0,
+    },
+)
+"""Trained as one would who knows how, so that what a prescription comes to is known."""
+
+CAMPAIGNS = (SHORT, LONG, HOT, RECIPE)
 
 VARIATIONS: dict[str, tuple[Any, ...]] = {
     "norm": ("layer_norm", "layer_norm", "layer_norm", "rms_norm"),
@@ -128,7 +150,7 @@ def _built_in(family: Family, source: random.Random, d_model: int) -> tuple[dict
 
 def _training(family: Family, campaign: Campaign, source: random.Random) -> dict[str, Any]:
     steps = source.choice(campaign.steps)
-    optimizer = source.choice(family.optimizers)
+    optimizer = campaign.training.get("optimizer") or source.choice(family.optimizers)
     training: dict[str, Any] = {
         "optimizer": optimizer,
         "learning_rate": _log_uniform(
@@ -147,7 +169,7 @@ def _training(family: Family, campaign: Campaign, source: random.Random) -> dict
         training["betas"] = [0.9, source.choice((0.9, 0.98, 0.98, 0.999))]
     if optimizer == "adamw":
         training["weight_decay"] = source.choice((0.01, 0.1))
-    return training
+    return training | dict(campaign.training)
 
 
 def _log_uniform(source: random.Random, between: tuple[float, float]) -> float:
