@@ -9,6 +9,7 @@ from bench.prediction.draw import draw
 from bench.prediction.families import FAMILIES
 from bench.prediction.features import measured
 from bench.prediction.fit import boosted, clearness, matrix
+from bench.prediction.in_doubt import in_doubt
 from bench.prediction.measures import auroc, expected_calibration_error, reliability
 from bench.prediction.outcomes import stored
 from bench.prediction.rows import rows
@@ -47,6 +48,15 @@ class TestTheData:
 
     def test_split_by_family(self) -> None:
         assert all(row.split == FAMILIES[row.family].split for row in ROWS)
+
+
+class TestFurtherConfigurations:
+    def test_are_trained_where_the_verdict_is_sure_of_neither_fate(self) -> None:
+        drawn = [row for row in ROWS if row.spec["data"]["kind"] == "synthetic"]
+        sure = max(drawn, key=probability)
+        unsure = min(drawn, key=lambda row: abs(probability(row) - 0.5))
+        assert not in_doubt(sure.family, sure.number)
+        assert in_doubt(unsure.family, unsure.number)
 
 
 class TestTheFit:
