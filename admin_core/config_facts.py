@@ -108,13 +108,6 @@ def layers_at_least(model: HuggingFaceSpec) -> int:
     )
 
 
-def layer_counts(model: HuggingFaceSpec) -> dict[str, int]:
-    """The config's own entries that say how many layers a stack has, by name; those of a config
-    within it are not among them."""
-    names = (*_LAYERS, *_DECODER_LAYERS)
-    return {name: model.config[name] for name in names if _number(model.config, (name,))}
-
-
 def _at_least(config: Mapping[str, Any]) -> int:
     vocabulary = _number(config, _VOCABULARIES)
     width = _number(config, _WIDTHS)

@@ -32,7 +32,7 @@ class AttentionWatch(AttentionMode):
 
     def __init__(self) -> None:
         super().__init__(self._see_call)
-        self._entropies: list[Tensor] = []
+        self._entropies: list[Callable[[], Tensor | None]] = []
 
     def __torch_function__(
         self,
@@ -42,31 +42,37 @@ class AttentionWatch(AttentionMode):
         options: Mapping[str, Any] | None = None,
     ) -> Any:
         if function in SOFTMAX and arguments and arguments[0].ndim == 4:
-            logits = arguments[0][:MAX_SEQUENCES, :, :MAX_PLACES, :MAX_PLACES]
-            self._keep(entropy_share(logits))
+            logits = _kept(arguments[0][..., :MAX_PLACES])
+            self._entropies.append(lambda: entropy_share(logits))
         return super().__torch_function__(function, types, arguments, options)
 
     def _see_call(
         self, query: Tensor, key: Tensor, mask: Tensor | None, causal: bool, scale: float | None
     ) -> None:
-        query, key = (x[:MAX_SEQUENCES, :, :MAX_PLACES] for x in (query, key))
+        query, key = _kept(query), _kept(key)
         if mask is not None:
             mask = mask[..., : query.shape[2], : key.shape[2]]
             mask = mask[:MAX_SEQUENCES] if mask.ndim == 4 else mask
-        found = logit_range(query, key, causal=causal, mask=mask, scale=scale)
-        if found.relative_entropy is not None:
-            self._keep(found.relative_entropy.mean())
 
-    def _keep(self, entropy: Tensor | None) -> None:
-        if entropy is not None:
-            self._entropies.append(entropy)
+        def entropy() -> Tensor | None:
+            found = logit_range(query, key, causal=causal, mask=mask, scale=scale).relative_entropy
+            return None if found is None else found.mean()
+
+        self._entropies.append(entropy)
 
     @property
     def least_entropy(self) -> float | None:
         """Mean over queries of H_q / log n_q, of the attention where that is least: 1 where all
-        keys weigh the same, 0 where one has all the weight. None where none was seen."""
-        found = [float(entropy) for entropy in self._entropies]
-        return min((e for e in found if e == e), default=None)
+        keys weigh the same, 0 where one has all the weight. None where none was seen.
+
+        Worked out when it is asked for, since of most passes it is not."""
+        found = [found for entropy in self._entropies if (found := entropy()) is not None]
+        return min((e for e in map(float, found) if e == e), default=None)
+
+
+def _kept(x: Tensor) -> Tensor:
+    """What is looked at of batch, heads, places, features, whatever becomes of the tensor."""
+    return x[:MAX_SEQUENCES, :, :MAX_PLACES].detach().clone()
 
 
 def entropy_share(logits: Tensor) -> Tensor | None:

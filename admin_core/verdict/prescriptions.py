@@ -2,19 +2,18 @@
 
 Candidates stand in the order of what they change: Admin, which changes the initialisation alone,
 then the schedule, the learning rate, the weights' distribution, the place of the norms, then two of
-these together, the run's length, a usual recipe in place of the whole training, and with it another
-network: rotary positions, which tell places apart before anything is learned, and at last fewer
-layers. Each is forecast, and those below LEVEL are prescribed; where none is, nothing is.
+these together, the run's length, and at last a usual recipe in place of the whole training. Each is
+forecast, and those below LEVEL are prescribed; where none is, nothing is.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from pydantic import ValidationError
 
 from admin_core.applicability import TAKES_OMEGAS
-from admin_core.config_facts import layer_counts
 from admin_core.errors import (
     DegenerateBranchError,
     InvalidSpecError,
@@ -23,12 +22,10 @@ from admin_core.errors import (
     OmegaNotApplicableError,
     UnavailableError,
 )
-from admin_core.merge_patch import merge_patch
 from admin_core.report import Prescription
 from admin_core.spec import (
     Initialisation,
     Optimizer,
-    Positions,
     Schedule,
     Scheme,
     StackSchemes,
@@ -64,11 +61,6 @@ DOES_NOT_FIT = (
 
 FACTOR = 3
 """Between one learning rate that is tried and the next."""
-
-LAYERS_LEFT = 3
-"""One layer of so many stays, and FEWEST_LAYERS at least."""
-
-FEWEST_LAYERS = 2
 
 RECIPE_BETAS = (0.9, 0.98)
 RECIPE_RATE = 2e-3
@@ -116,37 +108,23 @@ def _foretold(subject: Subject, candidate: Candidate, forecaster: Forecaster) ->
 
 
 def candidates(subject: Subject) -> Iterator[Candidate]:
-    """All changes that are tried, the smallest first; some thirty at most."""
-    offered: list[dict[str, Any]] = []
-    for candidate in _in_order(subject):
-        if candidate.patch not in offered:
-            offered.append(candidate.patch)
-            yield candidate
-
-
-def _in_order(subject: Subject) -> Iterator[Candidate]:
-    """The same, some of them twice where a part of one does not apply."""
+    """All changes that are tried, the smallest first; some twenty at most."""
     rate = subject.training.learning_rate
     slower, faster = _rate(rate / FACTOR), _rate(rate * FACTOR)
     admin, warmer, pre = _admin(subject), _warmup(subject), _pre_ln(subject)
     xavier, longer, recipe = _xavier(subject), _longer(subject), _recipe(subject)
-    rotary, shallower = _rotary(subject), _shallower(subject)
     alone = [admin, warmer, slower, faster, xavier, pre]
     yield from (candidate for candidate in alone if candidate)
     together = [(admin, slower), (warmer, slower), (xavier, slower), (pre, slower), (pre, faster)]
-    yield from (_together(changes) for changes in together if all(changes))
+    yield from (_both(one, other) for one, other in together if one and other)
     yield _rate(rate / FACTOR**2)
     yield _rate(rate * FACTOR**2)
     at_last = [(longer,), (longer, slower), (recipe,), (recipe, longer)]
     at_last += [(recipe, admin), (recipe, pre), (recipe, pre, xavier), (recipe, pre, longer)]
-    at_last += [(recipe, rotary), (recipe, rotary, longer)]
-    at_last += [(recipe, shallower), (recipe, shallower, longer)]
     for changes in at_last:
-        if all(changes):
-            yield _together(changes)
-    everything = [recipe, longer, rotary, pre, xavier]
-    yield _together(everything)
-    yield _together([*everything, shallower])
+        found = [change for change in changes if change]
+        if len(found) == len(changes):
+            yield reduce(_both, found)
 
 
 def _admin(subject: Subject) -> Candidate | None:
@@ -199,31 +177,6 @@ def _xavier(subject: Subject) -> Candidate | None:
     )
 
 
-def _rotary(subject: Subject) -> Candidate | None:
-    model = subject.model
-    if not isinstance(model, TransformerSpec) or model.positions is Positions.ROTARY:
-        return None
-    return Candidate(
-        change=f"Rotary positions in place of {model.positions.value} ones",
-        patch={"model": {"positions": Positions.ROTARY}},
-    )
-
-
-def _shallower(subject: Subject) -> Candidate | None:
-    model = subject.model
-    if isinstance(model, TransformerSpec):
-        given = {f"{stack.value}_layers": layers for stack, layers in model.layers.items()}
-    else:
-        given = layer_counts(model)
-    fewer = {name: max(FEWEST_LAYERS, layers // LAYERS_LEFT) for name, layers in given.items()}
-    fewer = {name: layers for name, layers in fewer.items() if layers < given[name]}
-    if not fewer:
-        return None
-    said = " and ".join(f"{name} = {n} in place of {given[name]}" for name, n in fewer.items())
-    patch = fewer if isinstance(model, TransformerSpec) else {"config": fewer}
-    return Candidate(change=f"Fewer layers, {said}", patch={"model": patch})
-
-
 def _warmup(subject: Subject) -> Candidate | None:
     training = subject.training
     longer = max(2 * training.warmup_steps, training.steps // 5)
@@ -274,12 +227,10 @@ def _rate(rate: float) -> Candidate:
     )
 
 
-def _together(changes: Iterable[Candidate | None]) -> Candidate:
-    """All changes that there are, as one."""
-    made = [change for change in changes if change]
+def _both(one: Candidate, other: Candidate) -> Candidate:
     patch: dict[str, Any] = {}
-    for change in made:
-        patch = merge_patch(patch, change.patch)
-    first, *rest = (change.change for change in made)
-    lower = (", and " + said[0].lower() + said[1:] for said in rest)
-    return Candidate(change=first + "".join(lower), patch=patch)
+    for part in (one.patch, other.patch):
+        for name, fields in part.items():
+            patch[name] = {**patch.get(name, {}), **fields}
+    rest = other.change[0].lower() + other.change[1:]
+    return Candidate(change=f"{one.change}, and {rest}", patch=patch)

@@ -2,7 +2,8 @@
 
     python -m bench.prediction.cost --configurations 12    # seconds to a minute each
 
-Both are measured in turn in one process, so that a busy machine slows neither more than the other.
+Both are measured in one process, the probe before and after the run and by the median, so that a
+busy machine slows neither more than the other.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -18,6 +20,9 @@ from admin_core.training.arm import train_arm
 from admin_core.verdict.examination import examine
 from bench.prediction.families import FAMILIES
 from bench.prediction.outcomes import stored
+
+PROBES = 2
+"""Before the run, and as many after it."""
 
 COSTS = Path(__file__).parent / "data" / "costs.jsonl"
 
@@ -41,8 +46,10 @@ def main() -> None:
             return examine(run, seed=0, device=torch.device("cpu"))
 
         probe()  # what is loaded and built only once
-        probing = processor_seconds(probe)
+        before = [processor_seconds(probe) for _ in range(PROBES)]
         training = processor_seconds(lambda run=run: train_arm(run, seed=0))  # type: ignore[misc]
+        after = [processor_seconds(probe) for _ in range(PROBES)]
+        probing = median(before + after)
         line = {
             "family": row["family"],
             "number": row["number"],

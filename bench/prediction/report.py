@@ -19,6 +19,7 @@ from bench.figures.look import svg
 from bench.figures.reliability import chart
 from bench.prediction.cost import COSTS
 from bench.prediction.edges import FOUND
+from bench.prediction.families import is_tested
 from bench.prediction.measures import auroc, expected_calibration_error, reliability
 from bench.prediction.outcomes import stored
 from bench.prediction.prescriptions import TRIED
@@ -258,14 +259,16 @@ def prescriptions() -> str:
         f"Of the first {len(first)} configurations the first prescription trains in "
         f"{sum(row['trains'] for row in first)} (target: 27 of 30), and none was found for "
         f"{sum(row['change'] is None for row in first)}. Of all {len(tried)} that were tried "
-        f"{len(helped)} have one, and {sum(row['trains'] for row in helped)} of these train."
+        f"{len(helped)} have one, and {sum(row['trains'] for row in helped)} of these train; of "
+        f"the first {len(helped[:PATIENTS])} that have one, "
+        f"{sum(row['trains'] for row in helped[:PATIENTS])}."
         f"\n\n{table(header, body)}"
     )
 
 
 def horizon() -> str:
-    """How well the run's own loss ranks failures, once a share of the run is over."""
-    runs = [row for row in stored() if row["curve"]]
+    """How well a test run's own loss ranks failures, once a share of it is over."""
+    runs = [row for row in stored() if row["curve"] and is_tested(row["family"])]
     failed = [
         row["outcome"] == "diverged"
         or row["final_loss"] is None
@@ -310,7 +313,7 @@ def measured() -> str:
         horizon(),
         "### The largest stable learning rate\n\n`python -m bench.prediction.edges`",
         edges(),
-        "### Prescriptions\n\n`python -m bench.prediction.prescriptions --configurations 59`",
+        "### Prescriptions\n\n`python -m bench.prediction.prescriptions --configurations 108`",
         prescriptions(),
     ]
     return "\n\n".join(sections)
