@@ -133,10 +133,15 @@ class TestAServiceWithKeys:
         self, folder: Path, done: httpx.Response
     ) -> None:
         job_id = done.json()["id"]
-        lines = _lines(folder / "logs" / "worker.log")
-        told = [line for line in lines if line.get("job_id") == job_id]
-        assert [line["event"] for line in told] == ["begun", "succeeded"]
-        assert {line["request_id"] for line in told} == {"build-7"}
+
+        def told() -> list[dict[str, Any]]:
+            lines = _lines(folder / "logs" / "worker.log")
+            return [line for line in lines if line.get("job_id") == job_id]
+
+        # The answer is there before the worker has said so.
+        until(lambda: len(told()) == 2, seconds=30)
+        assert [line["event"] for line in told()] == ["begun", "succeeded"]
+        assert {line["request_id"] for line in told()} == {"build-7"}
         lines = _lines(folder / "logs" / "serve.log")
         (request,) = [line for line in lines if line.get("request_id") == "build-7"]
         assert (request["method"], request["path"], request["status"]) == (
