@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from admin_core.race_spec import RunSpec
+from admin_core.verdict.prescriptions import RECIPE_BETAS, RECIPE_CLIP
 from bench.prediction.families import FAMILIES, Family
 
 LAYERS = (2, 3, 4, 6, 8, 12, 18, 24)
@@ -77,9 +78,9 @@ RECIPE = Campaign(
     max_states=12 * 8 * 32 * 64,
     training={
         "optimizer": "adam",
-        "betas": [0.9, 0.98],
+        "betas": list(RECIPE_BETAS),
         "schedule": "inverse_sqrt",
-        "clip_norm": 1.0,
+        "clip_norm": RECIPE_CLIP,
     },
 )
 """Trained as one would who knows how, so that what a prescription comes to is known."""

@@ -103,3 +103,16 @@ class TestTheWatch:
         with torch.no_grad(), AttentionWatch() as watch:
             model(target=torch.zeros(2, 8, dtype=torch.long))
         assert len(watch._entropies) == 3
+
+
+def test_what_becomes_of_the_tensors_after_the_pass_does_not_matter() -> None:
+    logits, query = drawn(2, 2, 4, 6), QUERY.clone()
+    with AttentionWatch() as called:
+        F.scaled_dot_product_attention(query, KEY, VALUE)
+    with AttentionWatch() as softmaxed:
+        torch.softmax(logits, -1)
+    before = called.least_entropy, softmaxed.least_entropy
+    query.zero_()
+    logits.zero_()
+    assert (called.least_entropy, softmaxed.least_entropy) == before
+    assert None not in before
