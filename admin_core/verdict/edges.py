@@ -43,41 +43,58 @@ def find_edges(subject: Subject, forecaster: Forecaster) -> list[Edge]:
     Args:
         subject: within the calibrated range.
     """
-    spec = subject.training
+    edges = [largest_rate(subject, forecaster), shortest_warmup(subject, forecaster)]
+    if isinstance(subject.model, TransformerSpec):
+        edges.append(_deepest_stacks(subject, subject.model, forecaster))
+    return edges
 
-    def failing(patch: dict[str, Any]) -> float:
-        changed = patched(subject, patch)
+
+def largest_rate(subject: Subject, forecaster: Forecaster) -> Edge:
+    """How high the peak learning rate may be."""
+    given = subject.training.learning_rate
+    tried = (given * factor for factor in RATE_FACTORS)
+    failing = _failing(subject, forecaster, lambda rate: {"training": {"learning_rate": rate}})
+    return edge(
+        Quantity.LEARNING_RATE, given, [rate for rate in tried if rate <= LARGEST_RATE], failing
+    )
+
+
+def shortest_warmup(subject: Subject, forecaster: Forecaster) -> Edge:
+    """How short the warm-up may be."""
+    given, steps = subject.training.warmup_steps, subject.training.steps
+    longest = failure_model().calibrated["training.warmup_steps"].high
+    shares = {round(share * steps) for share in WARMUP_SHARES}
+    values = sorted({share for share in shares if share <= longest} | {given})
+    failing = _failing(
+        subject, forecaster, lambda warmup: {"training": {"warmup_steps": int(warmup)}}
+    )
+    return edge(Quantity.WARMUP_STEPS, given, values, failing, falling=True)
+
+
+def _deepest_stacks(subject: Subject, model: TransformerSpec, forecaster: Forecaster) -> Edge:
+    """How many layers all stacks may have, each as many as the other."""
+    stacks = model.layers
+    given = max(stacks.values())
+    bounds = failure_model().calibrated["layers"]
+    inside = {n for n in LAYERS if bounds.low <= n * len(stacks) <= bounds.high}
+    failing = _failing(
+        subject,
+        forecaster,
+        lambda layers: {"model": {f"{stack.value}_layers": int(layers) for stack in stacks}},
+    )
+    return edge(Quantity.LAYERS, given, sorted({*inside, given}), failing)
+
+
+def _failing(
+    subject: Subject, forecaster: Forecaster, patch_of: Callable[[float], dict[str, Any]]
+) -> Probability:
+    """The probability of failure as a function of one setting, which a patch puts at a value."""
+
+    def failing(value: float) -> float:
+        changed = patched(subject, patch_of(value))
         return forecaster.forecast(changed, probes=PROBES).failure_probability
 
-    def at_rate(rate: float) -> float:
-        return failing({"training": {"learning_rate": rate}})
-
-    def at_warmup(steps: float) -> float:
-        return failing({"training": {"warmup_steps": int(steps)}})
-
-    tried = (spec.learning_rate * factor for factor in RATE_FACTORS)
-    rates = [rate for rate in tried if rate <= LARGEST_RATE]
-    calibrated = failure_model().calibrated
-    longest = calibrated["training.warmup_steps"].high
-    shares = {round(share * spec.steps) for share in WARMUP_SHARES}
-    warmups = sorted({steps for steps in shares if steps <= longest} | {spec.warmup_steps})
-    edges = [
-        edge(Quantity.LEARNING_RATE, spec.learning_rate, rates, at_rate),
-        edge(Quantity.WARMUP_STEPS, spec.warmup_steps, warmups, at_warmup, falling=True),
-    ]
-    model = subject.model
-    if isinstance(model, TransformerSpec):
-        given = max(model.layers.values())
-
-        def at_layers(layers: float) -> float:
-            return failing(
-                {"model": {f"{stack.value}_layers": int(layers) for stack in model.layers}}
-            )
-
-        bounds = calibrated["layers"]
-        inside = {n for n in LAYERS if bounds.low <= n * len(model.layers) <= bounds.high}
-        edges.append(edge(Quantity.LAYERS, given, sorted({*inside, given}), at_layers))
-    return edges
+    return failing
 
 
 def edge(

@@ -85,7 +85,20 @@ RECIPE = Campaign(
 )
 """Trained as one would who knows how, so that what a prescription comes to is known."""
 
-CAMPAIGNS = (SHORT, LONG, HOT, RECIPE)
+FIRST_TRIAL = Campaign(
+    first=4_000,
+    widths=(64,),
+    steps=(200,),
+    warmup_steps=(10, 100),
+    batch_sizes=(16,),
+    sequence_lengths=(32,),
+    adam_rates=(3e-4, 1e-2),
+    max_states=24 * 16 * 32 * 64,
+    training={"optimizer": "adam"},
+)
+"""What a reader of the paper tries first: `bench.prediction.trial` is on this ground."""
+
+CAMPAIGNS = (SHORT, LONG, HOT, RECIPE, FIRST_TRIAL)
 
 VARIATIONS: dict[str, tuple[Any, ...]] = {
     "norm": ("layer_norm", "layer_norm", "layer_norm", "rms_norm"),

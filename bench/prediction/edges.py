@@ -17,10 +17,9 @@ import torch
 
 from admin_core.race_report import RaceOutcome
 from admin_core.race_spec import RunSpec
-from admin_core.report import Quantity
 from admin_core.training.arm import train_arm
-from admin_core.verdict.edges import RATE_FACTORS, edge
-from admin_core.verdict.forecast import Forecaster, patched, quantities
+from admin_core.verdict.edges import largest_rate
+from admin_core.verdict.forecast import Forecaster, quantities
 from bench.prediction.draw import draw
 from bench.prediction.families import FAMILIES
 from bench.prediction.features import SEED_OFFSET
@@ -66,14 +65,7 @@ def bisected(run: RunSpec, seed: int) -> float | None:
 def foretold(run: RunSpec, seed: int) -> dict[str, Any]:
     """The edge as a verdict gives it."""
     forecaster = Forecaster(seed=seed, device=torch.device("cpu"))
-
-    def failing(rate: float) -> float:
-        changed = patched(run, {"training": {"learning_rate": rate}})
-        return forecaster.forecast(changed).failure_probability
-
-    rates = [run.training.learning_rate * factor for factor in RATE_FACTORS]
-    found = edge(Quantity.LEARNING_RATE, run.training.learning_rate, rates, failing)
-    return found.model_dump(mode="json")
+    return largest_rate(run, forecaster).model_dump(mode="json")
 
 
 def small_enough(run: RunSpec) -> bool:

@@ -43,7 +43,7 @@ BLUR = 0.08
 def boosted() -> Any:
     """The untrained model."""
     return HistGradientBoostingRegressor(
-        max_iter=200,
+        max_iter=300,
         learning_rate=0.05,
         max_depth=5,
         max_features=0.25,
