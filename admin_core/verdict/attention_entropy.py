@@ -66,8 +66,9 @@ class AttentionWatch(AttentionMode):
         keys weigh the same, 0 where one has all the weight. None where none was seen.
 
         Worked out when it is asked for, since of most passes it is not."""
-        found = [found for entropy in self._entropies if (found := entropy()) is not None]
-        return min((e for e in map(float, found) if e == e), default=None)
+        entropies = (entropy() for entropy in self._entropies)
+        found = [float(entropy) for entropy in entropies if entropy is not None]
+        return min((entropy for entropy in found if entropy == entropy), default=None)
 
 
 def _kept(x: Tensor) -> Tensor:

@@ -43,14 +43,18 @@ def find_edges(subject: Subject, forecaster: Forecaster) -> list[Edge]:
     Args:
         subject: within the calibrated range.
     """
-    edges = [largest_rate(subject, forecaster), shortest_warmup(subject, forecaster)]
+    edges = [largest_rate(subject, forecaster), _shortest_warmup(subject, forecaster)]
     if isinstance(subject.model, TransformerSpec):
         edges.append(_deepest_stacks(subject, subject.model, forecaster))
     return edges
 
 
 def largest_rate(subject: Subject, forecaster: Forecaster) -> Edge:
-    """How high the peak learning rate may be."""
+    """The edge of the peak learning rate, looked for among RATE_FACTORS times the given one.
+
+    Args:
+        subject: within the calibrated range.
+    """
     given = subject.training.learning_rate
     tried = (given * factor for factor in RATE_FACTORS)
     failing = _failing(subject, forecaster, lambda rate: {"training": {"learning_rate": rate}})
@@ -59,7 +63,7 @@ def largest_rate(subject: Subject, forecaster: Forecaster) -> Edge:
     )
 
 
-def shortest_warmup(subject: Subject, forecaster: Forecaster) -> Edge:
+def _shortest_warmup(subject: Subject, forecaster: Forecaster) -> Edge:
     """How short the warm-up may be."""
     given, steps = subject.training.warmup_steps, subject.training.steps
     longest = failure_model().calibrated["training.warmup_steps"].high

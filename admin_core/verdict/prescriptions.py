@@ -22,6 +22,7 @@ from admin_core.errors import (
     OmegaNotApplicableError,
     UnavailableError,
 )
+from admin_core.merge_patch import merge_patch
 from admin_core.report import Prescription
 from admin_core.spec import (
     Initialisation,
@@ -228,9 +229,5 @@ def _rate(rate: float) -> Candidate:
 
 
 def _both(one: Candidate, other: Candidate) -> Candidate:
-    patch: dict[str, Any] = {}
-    for part in (one.patch, other.patch):
-        for name, fields in part.items():
-            patch[name] = {**patch.get(name, {}), **fields}
     rest = other.change[0].lower() + other.change[1:]
-    return Candidate(change=f"{one.change}, and {rest}", patch=patch)
+    return Candidate(change=f"{one.change}, and {rest}", patch=merge_patch(one.patch, other.patch))
